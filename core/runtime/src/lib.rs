@@ -11,6 +11,7 @@ pub mod queue;
 pub mod shutdown;
 pub mod tasks;
 pub mod threads;
+pub mod units;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{Disk, DiskFile, RealDisk};

@@ -9,7 +9,9 @@ use tracing::error;
 
 /// The tasks of one part of the server. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Tasks(Arc<Mutex<Vec<(String, JoinHandle<()>)>>>);
+pub struct Tasks(Arc<Mutex<Vec<Named>>>);
+
+type Named = (String, JoinHandle<()>);
 
 impl Tasks {
     /// Starts a task on the current runtime.
@@ -42,7 +44,7 @@ impl Tasks {
         late
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(String, JoinHandle<()>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Named>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
