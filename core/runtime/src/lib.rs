@@ -5,6 +5,7 @@
 //! can pause, fail and replay them. `.clippy.toml` enforces it.
 
 pub mod clock;
+pub mod diagnostic;
 pub mod disk;
 pub mod metrics;
 pub mod queue;
@@ -12,8 +13,10 @@ pub mod shutdown;
 pub mod tasks;
 pub mod threads;
 pub mod units;
+pub mod yaml;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use diagnostic::{Diagnostic, Severity};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use metrics::{Counter, Gauge, Metrics};
 pub use queue::Queue;
