@@ -154,6 +154,12 @@ const fn decode_bool(field: Field, byte: u8) -> Result<bool, FormatError> {
     }
 }
 
+/// A time in Unix seconds. Whole microseconds are exact in a float and are divided once; through nanoseconds the
+/// number would be rounded twice, and from the year 2038 on the microsecond would not survive the trip.
+fn encode_time(time: Timestamp) -> [u8; 8] {
+    (time.nanos().div_euclid(1_000) as f64 / 1e6).to_be_bytes()
+}
+
 /// A time in Unix seconds, kept to the microsecond.
 fn decode_time(field: Field, secs: f64) -> Result<Timestamp, FormatError> {
     Timestamp::from_secs_f64(secs).ok_or(FormatError::NotATime { field })

@@ -3,7 +3,10 @@
 use sereno_model::Timestamp;
 
 use super::error::{Field, FormatError};
-use super::{MESSAGE_BYTES_MAX, NOTIFICATION_RESPONSE_BYTES, Status, decode_bool, decode_time, field, pstr};
+use super::{
+    MESSAGE_BYTES_MAX, NOTIFICATION_RESPONSE_BYTES, Status, decode_bool, decode_time, encode_time, field,
+    pstr,
+};
 
 // Where each field begins.
 const MESSAGE: usize = 8;
@@ -46,7 +49,7 @@ impl<'a> NotificationResponse<'a> {
     #[must_use]
     pub fn encode(&self) -> [u8; NOTIFICATION_RESPONSE_BYTES] {
         let mut record = [0; NOTIFICATION_RESPONSE_BYTES];
-        record[..MESSAGE].copy_from_slice(&self.time.secs_f64().to_be_bytes());
+        record[..MESSAGE].copy_from_slice(&encode_time(self.time));
         record[MESSAGE..STOPPING].copy_from_slice(&pstr::encode::<{ STOPPING - MESSAGE }>(self.message));
         record[STOPPING] = u8::from(self.stopping);
         record[STATUS..].copy_from_slice(&self.status.encode());

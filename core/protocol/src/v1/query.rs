@@ -4,7 +4,7 @@ use sereno_model::Timestamp;
 
 use super::error::{Field, FormatError};
 use super::{AGGREGATION_BYTES_MAX, IDENTIFIER_BYTES_MAX, QUERY_BYTES, QUERY_PARTIAL_RESPONSE_BYTES, Status};
-use super::{decode_bool, decode_time, field, pstr};
+use super::{decode_bool, decode_time, encode_time, field, pstr};
 
 // Where each field begins.
 const AGGREGATION: usize = IDENTIFIER_BYTES_MAX + 1;
@@ -37,10 +37,11 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// The same over `[start, end]`, both inclusive. `None`, the epoch and what lies before it are no bound.
+    /// The same over `[start, end]`, both inclusive. `None`, the epoch's first microsecond and what lies before it are
+    /// no bound.
     #[must_use]
     pub fn between(self, start: Option<Timestamp>, end: Option<Timestamp>) -> Self {
-        let bound = |time: Option<Timestamp>| time.filter(|time| time.nanos() > 0);
+        let bound = |time: Option<Timestamp>| time.filter(|time| time.nanos() >= 1_000);
         Self { start: bound(start), end: bound(end), ..self }
     }
 
@@ -78,14 +79,14 @@ impl<'a> Query<'a> {
     /// The record. Times keep microseconds, which is what a float of Unix seconds can tell.
     #[must_use]
     pub fn encode(&self) -> [u8; QUERY_BYTES] {
-        let secs = |time: Option<Timestamp>| time.map_or(0.0, Timestamp::secs_f64);
+        let bound = |time: Option<Timestamp>| encode_time(time.unwrap_or_default());
         let mut record = [0; QUERY_BYTES];
         record[..AGGREGATION].copy_from_slice(&pstr::encode::<AGGREGATION>(self.identifier));
         record[AGGREGATION..WINDOW]
             .copy_from_slice(&pstr::encode::<{ WINDOW - AGGREGATION }>(self.aggregation));
         record[WINDOW..START].copy_from_slice(&self.window_secs.to_be_bytes());
-        record[START..END].copy_from_slice(&secs(self.start).to_be_bytes());
-        record[END..].copy_from_slice(&secs(self.end).to_be_bytes());
+        record[START..END].copy_from_slice(&bound(self.start));
+        record[END..].copy_from_slice(&bound(self.end));
         record
     }
 
