@@ -8,8 +8,10 @@ use sereno_protocol::v1::*;
 fn frozen<const N: usize>(hex: &str) -> [u8; N] {
     let digits: String =
         hex.lines().flat_map(|line| line.split('#').next()).flat_map(str::split_whitespace).collect();
-    let bytes: Vec<u8> =
-        (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()).collect();
+    let bytes: Vec<u8> = (0..digits.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).expect("hexadecimal"))
+        .collect();
     bytes.try_into().unwrap_or_else(|bytes: Vec<u8>| panic!("{} bytes instead of {N}", bytes.len()))
 }
 
