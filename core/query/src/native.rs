@@ -1,0 +1,87 @@
+//! The reducers that need no script.
+
+use crate::reduce::{ReduceError, Reduced, Reducer};
+use crate::window::Window;
+
+/// A reducer that is one method of [`Window`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each is the method of `Window` of that name")]
+pub enum Native {
+    Count,
+    Sum,
+    Mean,
+    Min,
+    Max,
+    First,
+    Last,
+    Delta,
+    Increase,
+    Rate,
+    Changes,
+    Resets,
+    Stddev,
+    Median,
+    Slope,
+    Quantile(f64),
+    CountAbove(f64),
+    CountBelow(f64),
+}
+
+impl Native {
+    /// The reducer that calls `method` of [`Window`] with these arguments, if there is one: `("quantile", [0.95])`.
+    #[must_use]
+    pub fn from_call(method: &str, arguments: &[f64]) -> Option<Self> {
+        Some(match (method, arguments) {
+            ("count", []) => Self::Count,
+            ("sum", []) => Self::Sum,
+            ("mean", []) => Self::Mean,
+            ("min", []) => Self::Min,
+            ("max", []) => Self::Max,
+            ("first", []) => Self::First,
+            ("last", []) => Self::Last,
+            ("delta", []) => Self::Delta,
+            ("increase", []) => Self::Increase,
+            ("rate", []) => Self::Rate,
+            ("changes", []) => Self::Changes,
+            ("resets", []) => Self::Resets,
+            ("stddev", []) => Self::Stddev,
+            ("median", []) => Self::Median,
+            ("slope", []) => Self::Slope,
+            ("quantile", [q]) if (0.0..=1.0).contains(q) => Self::Quantile(*q),
+            ("count_above", [limit]) => Self::CountAbove(*limit),
+            ("count_below", [limit]) => Self::CountBelow(*limit),
+            _ => return None,
+        })
+    }
+
+    /// The answer; a count is 0 for an empty window, everything else has no answer there.
+    #[must_use]
+    pub fn answer(self, window: &Window) -> Option<f64> {
+        match self {
+            Self::Count => Some(window.count() as f64),
+            Self::Sum => window.sum(),
+            Self::Mean => window.mean(),
+            Self::Min => window.min(),
+            Self::Max => window.max(),
+            Self::First => window.first(),
+            Self::Last => window.last(),
+            Self::Delta => window.delta(),
+            Self::Increase => window.increase(),
+            Self::Rate => window.rate(),
+            Self::Changes => window.changes(),
+            Self::Resets => window.resets(),
+            Self::Stddev => window.stddev(),
+            Self::Median => window.median(),
+            Self::Slope => window.slope(),
+            Self::Quantile(q) => window.quantile(q),
+            Self::CountAbove(limit) => Some(window.count_above(limit) as f64),
+            Self::CountBelow(limit) => Some(window.count_below(limit) as f64),
+        }
+    }
+}
+
+impl Reducer for Native {
+    fn reduce(&self, window: &Window) -> Result<Reduced, ReduceError> {
+        Ok(self.answer(window).into())
+    }
+}

@@ -1,0 +1,339 @@
+//! The window: a lazy handle on the samples of a span of time, of one series or of several pooled.
+//!
+//! Invariants:
+//! * a window is cheap to clone and `'static`, so a script can hold it;
+//! * the samples of a pool are ordered by time, then by the key of their series;
+//! * what compares neighbours (`delta`, `increase`, `rate`, `changes`, `resets`) is taken within each series of a pool
+//!   and summed: counters are never interleaved. Sums too are folded within each series, then over the series in
+//!   order of their keys;
+//! * an empty window counts 0 and has no value.
+//!
+//! NaN: `sum mean stddev slope forecast delta` become NaN, as arithmetic does; everything that orders or compares
+//! (`min max median quantile between count_above count_below increase rate changes resets`) leaves NaN out;
+//! `count first last values` take it as any value. Infinities follow IEEE 754 throughout.
+//!
+//! How the samples are held is private: summary rows will answer some of the methods without decoding.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sereno_model::{Sample, TimeRange, Timestamp};
+use sereno_storage::Series;
+
+use crate::fold;
+use crate::track::{Slice, Track};
+
+/// The samples of `[start, end)`; see the module for what all methods have in common.
+#[derive(Clone, Debug)]
+pub struct Window {
+    range: TimeRange,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    One(Slice),
+    /// The run is one of the union.
+    Pool(Arc<Pool>, Range<usize>),
+}
+
+/// Several series, in order of their keys.
+#[derive(Debug)]
+struct Pool {
+    tracks: Vec<Arc<Track>>,
+    /// All their samples, by time, then by series.
+    union: Vec<Sample>,
+}
+
+impl Window {
+    /// A window over samples at hand, which must be in time order and inside `range`. `before` is the newest sample
+    /// before them; without one the series is born inside the window.
+    #[must_use]
+    pub fn new(range: TimeRange, samples: Arc<[Sample]>, before: Option<Sample>) -> Self {
+        Self::of_track(range, Track::new(samples, before))
+    }
+
+    /// The samples of one series.
+    #[must_use]
+    pub fn of(series: &Series, range: TimeRange) -> Self {
+        Self::of_track(range, Track::read(series, range))
+    }
+
+    /// The samples of several series, given in order of their keys.
+    #[must_use]
+    pub fn pool(series: &[Series], range: TimeRange) -> Self {
+        Self::of_tracks(range, series.iter().map(|series| Track::read(series, range)).collect())
+    }
+
+    fn of_track(range: TimeRange, track: Track) -> Self {
+        Self { range, content: Content::One(Slice::whole(Arc::new(track))) }
+    }
+
+    pub(crate) fn of_tracks(range: TimeRange, mut tracks: Vec<Track>) -> Self {
+        if tracks.len() == 1 {
+            return Self::of_track(range, tracks.remove(0));
+        }
+        let mut union: Vec<Sample> =
+            tracks.iter().flat_map(|track| track.samples().iter().copied()).collect();
+        // Stable: at one time the series keep their order. The runs are sorted already, which makes this a merge.
+        union.sort_by_key(|sample| sample.time);
+        let all = 0..union.len();
+        let tracks = tracks.into_iter().map(Arc::new).collect();
+        Self { range, content: Content::Pool(Arc::new(Pool { tracks, union }), all) }
+    }
+
+    /// The part of this window that lies in `range`; it remembers what came before it.
+    #[must_use]
+    pub fn within(&self, range: TimeRange) -> Self {
+        let samples = self.samples();
+        let start = samples.partition_point(|sample| sample.time < range.start);
+        let len = samples[start..].partition_point(|sample| sample.time < range.end);
+        let range = TimeRange::new(range.start.max(self.range.start), range.end.min(self.range.end));
+        self.run(range, start..start + len)
+    }
+
+    /// The samples at these positions, which must be those of `range`.
+    pub(crate) fn run(&self, range: TimeRange, positions: Range<usize>) -> Self {
+        let content = match &self.content {
+            Content::One(slice) => Content::One(slice.run(positions)),
+            Content::Pool(pool, span) => {
+                Content::Pool(pool.clone(), span.start + positions.start..span.start + positions.end)
+            }
+        };
+        Self { range, content }
+    }
+
+    /// The samples with `low <= value <= high`. What compares neighbours starts at the first sample that is left.
+    #[must_use]
+    pub fn between(&self, low: f64, high: f64) -> Self {
+        let tracks = self.slices().map(|slice| slice.filter(|value| low <= value && value <= high)).collect();
+        Self::of_tracks(self.range, tracks)
+    }
+
+    /// The span of time that was asked for, whether or not samples fill it.
+    #[must_use]
+    pub fn range(&self) -> TimeRange {
+        self.range
+    }
+
+    /// How many samples there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.samples().len()
+    }
+
+    /// Whether there are no samples.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// The sum, folded minute by minute, hour by hour, series by series.
+    #[must_use]
+    pub fn sum(&self) -> Option<f64> {
+        self.fold(Slice::sum, |a, b| a + b)
+    }
+
+    /// The sum divided by the count.
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        Some(self.sum()? / self.count() as f64)
+    }
+
+    /// The lowest value.
+    #[must_use]
+    pub fn min(&self) -> Option<f64> {
+        self.fold(Slice::min, fold::smaller)
+    }
+
+    /// The highest value.
+    #[must_use]
+    pub fn max(&self) -> Option<f64> {
+        self.fold(Slice::max, fold::larger)
+    }
+
+    /// The value of the oldest sample.
+    #[must_use]
+    pub fn first(&self) -> Option<f64> {
+        self.samples().first().map(|sample| sample.value)
+    }
+
+    /// The value of the newest sample.
+    #[must_use]
+    pub fn last(&self) -> Option<f64> {
+        self.samples().last().map(|sample| sample.value)
+    }
+
+    /// When the newest sample was observed.
+    #[must_use]
+    pub fn last_time(&self) -> Option<Timestamp> {
+        self.samples().last().map(|sample| sample.time)
+    }
+
+    /// The newest value minus the oldest.
+    #[must_use]
+    pub fn delta(&self) -> Option<f64> {
+        self.fold(Slice::delta, |a, b| a + b)
+    }
+
+    /// What a counter gained, from the newest sample before the window to the newest inside. A fall is a restart from
+    /// 0, a series born inside the window counts from 0, nothing is extrapolated: the increases of adjacent windows
+    /// add up to that of their union.
+    #[must_use]
+    pub fn increase(&self) -> Option<f64> {
+        self.fold(Slice::increase, |a, b| a + b)
+    }
+
+    /// The increase per second of the window's range, filled or not; `None` when the range is empty.
+    #[must_use]
+    pub fn rate(&self) -> Option<f64> {
+        let secs = self.range.end.since(self.range.start).as_secs_f64();
+        self.increase().filter(|_| secs > 0.0).map(|increase| increase / secs)
+    }
+
+    /// How often a value differs from the one before it, the one before the window included.
+    #[must_use]
+    pub fn changes(&self) -> Option<f64> {
+        self.fold(Slice::changes, |a, b| a + b)
+    }
+
+    /// How often a value is below the one before it, the one before the window included.
+    #[must_use]
+    pub fn resets(&self) -> Option<f64> {
+        self.fold(Slice::resets, |a, b| a + b)
+    }
+
+    /// The standard deviation of the population.
+    #[must_use]
+    pub fn stddev(&self) -> Option<f64> {
+        let mean = self.mean()?;
+        let squares: f64 = self.samples().iter().fold(0.0, |sum, sample| {
+            let distance = sample.value - mean;
+            sum + distance * distance
+        });
+        Some((squares / self.count() as f64).sqrt())
+    }
+
+    /// The 0.5 quantile.
+    #[must_use]
+    pub fn median(&self) -> Option<f64> {
+        self.quantile(0.5)
+    }
+
+    /// The value below which the share `q` of the samples lies, interpolated between neighbours; `q` is taken into
+    /// `0..=1`. Linear in the samples, which are copied.
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        fold::quantile(self.samples().iter().map(|sample| sample.value).collect(), q)
+    }
+
+    /// The slope of the least squares line, per second; `None` with fewer than two different times.
+    #[must_use]
+    pub fn slope(&self) -> Option<f64> {
+        self.line().map(|line| line.slope)
+    }
+
+    /// Where the least squares line will be `ahead` of the window's end; `None` with fewer than two different times.
+    #[must_use]
+    pub fn forecast(&self, ahead: Duration) -> Option<f64> {
+        let line = self.line()?;
+        let end = secs_between(line.origin, self.range.end) + ahead.as_secs_f64();
+        Some(line.mean_value + line.slope * (end - line.mean_secs))
+    }
+
+    /// How many values are above `limit`.
+    #[must_use]
+    pub fn count_above(&self, limit: f64) -> usize {
+        self.samples().iter().filter(|sample| sample.value > limit).count()
+    }
+
+    /// How many values are below `limit`.
+    #[must_use]
+    pub fn count_below(&self, limit: f64) -> usize {
+        self.samples().iter().filter(|sample| sample.value < limit).count()
+    }
+
+    /// The values in order. The iterator owns what it reads.
+    #[must_use]
+    pub fn values(&self) -> Values {
+        Values { window: self.clone(), next: 0 }
+    }
+
+    /// The samples, by time, then by series.
+    pub(crate) fn samples(&self) -> &[Sample] {
+        match &self.content {
+            Content::One(slice) => slice.samples(),
+            Content::Pool(pool, span) => &pool.union[span.clone()],
+        }
+    }
+
+    /// The part of each series, in order of their keys.
+    fn slices(&self) -> impl Iterator<Item = Slice> {
+        let (one, pool) = match &self.content {
+            Content::One(slice) => (Some(slice.clone()), None),
+            Content::Pool(pool, _) => (None, Some(pool)),
+        };
+        let several = pool.into_iter().flat_map(|pool| &pool.tracks).map(|track| track.slice(self.range));
+        one.into_iter().chain(several)
+    }
+
+    fn fold(&self, measure: fn(&Slice) -> Option<f64>, join: fn(f64, f64) -> f64) -> Option<f64> {
+        match &self.content {
+            Content::One(slice) => measure(slice),
+            Content::Pool(..) => self.slices().filter_map(|slice| measure(&slice)).reduce(join),
+        }
+    }
+
+    fn line(&self) -> Option<Line> {
+        let samples = self.samples();
+        let origin = samples.first()?.time;
+        let count = samples.len() as f64;
+        let secs = |sample: &Sample| secs_between(origin, sample.time);
+        let mean_secs = samples.iter().fold(0.0, |sum, sample| sum + secs(sample)) / count;
+        let mean_value = self.mean()?;
+        let (mut covariance, mut variance) = (0.0, 0.0);
+        for sample in samples {
+            let distance = secs(sample) - mean_secs;
+            covariance += distance * (sample.value - mean_value);
+            variance += distance * distance;
+        }
+        (variance > 0.0).then(|| Line { origin, mean_secs, mean_value, slope: covariance / variance })
+    }
+}
+
+/// A least squares line through (`mean_secs` after `origin`, `mean_value`).
+struct Line {
+    origin: Timestamp,
+    mean_secs: f64,
+    mean_value: f64,
+    slope: f64,
+}
+
+fn secs_between(from: Timestamp, to: Timestamp) -> f64 {
+    (i128::from(to.nanos()) - i128::from(from.nanos())) as f64 / 1e9
+}
+
+/// The values of a window, in order.
+#[derive(Clone, Debug)]
+pub struct Values {
+    window: Window,
+    next: usize,
+}
+
+impl Iterator for Values {
+    type Item = f64;
+
+    fn next(&mut self) -> Option<f64> {
+        let sample = self.window.samples().get(self.next)?;
+        self.next += 1;
+        Some(sample.value)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.window.count() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Values {}
