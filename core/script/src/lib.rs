@@ -1,1 +1,34 @@
-//! sereno-script
+//! The script host: everything about Rhai, which no other crate knows.
+//!
+//! A [`Library`] is the scripts of one generation, compiled and linted. From it come aggregations, which are
+//! [`sereno_query::Reducer`]s, and rule scripts ([`RuleScript`]). What a script may say is in `scripts/README.md`.
+//!
+//! Invariants:
+//! * a script has no clock, no randomness, no files, no network, and cannot sleep: the same samples give the same
+//!   answer, whenever they are read;
+//! * every call ends: operations, time, depth, sizes and samples are limited, no script can catch a broken limit, and a
+//!   panic inside a call is an error of that call;
+//! * no lock is held across a call, and nothing that one call does is seen by another but through [`Memory`];
+//! * per-sample work is native: scripts hold windows, not arrays of samples.
+//!
+//! Scripts run on the caller's thread, which needs a stack of [`sereno_runtime::threads::SCRIPT_STACK_BYTES`].
+//!
+//! Not here: when scripts run (`sereno-rules`, `sereno-query`), where their files are (the caller reads them).
+
+mod error;
+mod instance;
+mod library;
+mod limits;
+mod memory;
+mod meter;
+mod rule;
+mod verdict;
+
+pub use error::{ErrorKind, ScriptError};
+pub use instance::{Instance, ParamValue, Value};
+pub use library::{Library, Source};
+pub use limits::Limits;
+pub use memory::Memory;
+pub use meter::Budget;
+pub use rule::RuleScript;
+pub use verdict::Verdict;
