@@ -1,1 +1,22 @@
-//! sereno-delivery
+//! The notification messages handler: takes notifications from the queue `notification_messages`, in order, and gives
+//! each to the log file, to the live monitors and to the sinks.
+//!
+//! Invariants:
+//! * a notification is written to the log before anyone else sees it;
+//! * neither a client that stops reading, nor a dead sink, nor a full disk delays the others;
+//! * what is lost (a full queue, a full disk, a shutdown) is counted and told in the server's log.
+//!
+//! Not here: which notifications there are (`sereno-rules`), the bytes a monitor gets (`sereno-protocol`).
+//! The lines of the log file are documented in `EVENTS.md`.
+
+mod config;
+mod event;
+mod handler;
+mod log;
+mod monitors;
+mod sinks;
+
+pub use config::Config;
+pub use event::to_json;
+pub use handler::Handler;
+pub use monitors::{End, Monitors, Subscription};

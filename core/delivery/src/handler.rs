@@ -1,0 +1,201 @@
+//! The handler itself: one task, one batch at a time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sereno_model::Notification;
+use sereno_plugin::SinkInstance;
+use sereno_runtime::{Counter, Disk, Metrics, Queue, Shutdown};
+use tracing::error;
+
+use crate::config::Config;
+use crate::event::to_json;
+use crate::log::LogFile;
+use crate::monitors::Monitors;
+use crate::sinks::Sinks;
+
+/// How many notifications share one opening of the log file.
+const BATCH_LEN_MAX: usize = 256;
+
+/// The notification messages handler. Owns the log file and the sinks.
+pub struct Handler {
+    inbox: Queue<Notification>,
+    /// Taken from the inbox and not yet given to all.
+    in_hand: Vec<Arc<Notification>>,
+    log: Arc<LogFile>,
+    monitors: Monitors,
+    sinks: Sinks,
+    /// `notifications_total`: those given to all.
+    handled: Counter,
+    drain_timeout: Duration,
+}
+
+impl Handler {
+    /// A handler that takes from `inbox`, the queue `notification_messages`. Nothing starts and nothing is written
+    /// before [`Handler::run`].
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        inbox: Queue<Notification>,
+        log_path: PathBuf,
+        disk: Arc<dyn Disk>,
+        sinks: Vec<SinkInstance>,
+        metrics: &Metrics,
+    ) -> Self {
+        Self {
+            inbox,
+            in_hand: Vec::new(),
+            log: Arc::new(LogFile::new(log_path, disk, metrics)),
+            monitors: Monitors::new(config, metrics),
+            sinks: Sinks::new(sinks, config, metrics),
+            handled: metrics.counter("notifications_total", &[]),
+            drain_timeout: config.drain_timeout,
+        }
+    }
+
+    /// Where live clients subscribe.
+    #[must_use]
+    pub fn monitors(&self) -> Monitors {
+        self.monitors.clone()
+    }
+
+    /// Works until the word to stop is given or the inbox is closed, and then until the inbox is empty. Ends within
+    /// twice `drain_timeout` of that word, at once when forced; what did not reach the log by then goes, in full, to
+    /// the server's log. Ends the monitors last.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn run(mut self, stop: Shutdown) {
+        self.sinks.start();
+        let limit = self.drain_timeout;
+        let in_time = tokio::select! {
+            biased;
+            () = self.work(&stop) => true,
+            () = overdue(&stop, limit) => false,
+        };
+        if !in_time {
+            self.tell_the_rest();
+        }
+        self.sinks.finish(limit, &stop).await;
+        self.monitors.close();
+    }
+
+    async fn work(&mut self, stop: &Shutdown) {
+        while let Some(first) = self.next(stop).await {
+            self.in_hand.push(Arc::new(first));
+            while self.in_hand.len() < BATCH_LEN_MAX
+                && let Some(more) = self.inbox.try_recv()
+            {
+                self.in_hand.push(Arc::new(more));
+            }
+            self.write_log().await;
+            for notification in self.in_hand.drain(..) {
+                self.monitors.publish(&notification);
+                self.sinks.publish(&notification);
+                self.handled.inc();
+            }
+        }
+    }
+
+    async fn next(&self, stop: &Shutdown) -> Option<Notification> {
+        tokio::select! {
+            biased;
+            notification = self.inbox.recv() => notification,
+            () = stop.stopping() => self.inbox.try_recv(),
+        }
+    }
+
+    async fn write_log(&self) {
+        let (log, batch) = (self.log.clone(), self.in_hand.clone());
+        // Disks stall, and a stalled one must not hold up the threads that serve everyone else.
+        if let Err(error) = tokio::task::spawn_blocking(move || log.append(&batch)).await {
+            error!(%error, count = self.in_hand.len(), "Notifications could not be given to the log.");
+        }
+    }
+
+    fn tell_the_rest(&mut self) {
+        let queued = std::iter::from_fn(|| self.inbox.try_recv()).map(Arc::new);
+        for notification in self.in_hand.drain(..).chain(queued) {
+            error!(event = to_json(&notification), "Notification was not delivered before the shutdown.");
+        }
+    }
+}
+
+impl std::fmt::Debug for Handler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handler").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+async fn overdue(stop: &Shutdown, limit: Duration) {
+    stop.stopping().await;
+    tokio::select! {
+        () = tokio::time::sleep(limit) => {}
+        () = stop.forced() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitors::End;
+    use sereno_plugin::testkit;
+    use sereno_runtime::RealDisk;
+
+    struct Bench {
+        inbox: Queue<Notification>,
+        handler: Handler,
+        stop: Shutdown,
+        dir: tempfile::TempDir,
+    }
+
+    fn bench() -> Bench {
+        let metrics = Metrics::default();
+        let inbox = Queue::bounded("notification_messages", 1_000, &metrics);
+        let dir = tempfile::tempdir().unwrap();
+        let (config, path) = (Config::default(), dir.path().join("n.jsonl"));
+        let handler = Handler::new(&config, inbox.clone(), path, Arc::new(RealDisk), Vec::new(), &metrics);
+        Bench { inbox, handler, stop: Shutdown::default(), dir }
+    }
+
+    fn numbered(generation: u64) -> Notification {
+        Notification { generation, ..testkit::notification() }
+    }
+
+    #[tokio::test]
+    async fn a_stop_drains_the_queue_to_log_and_monitors_in_order() {
+        let Bench { inbox, handler, stop, dir } = bench();
+        let monitor = handler.monitors().subscribe().unwrap();
+        for number in 0..600 {
+            inbox.try_send(numbered(number)).unwrap();
+        }
+        stop.stop();
+        handler.run(stop).await;
+        let mut seen = Vec::new();
+        while let Some(notification) = monitor.recv().await {
+            seen.push(notification.generation);
+        }
+        assert_eq!(monitor.end(), Some(End::Stopping));
+        let log = String::from_utf8(RealDisk.read(&dir.path().join("n.jsonl")).unwrap()).unwrap();
+        let read =
+            |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["generation"].as_u64().unwrap();
+        assert_eq!(seen, (0..600).collect::<Vec<_>>());
+        assert_eq!(log.lines().map(read).collect::<Vec<_>>(), seen);
+    }
+
+    #[tokio::test]
+    async fn the_log_has_what_a_monitor_sees() {
+        let Bench { inbox, handler, stop, dir } = bench();
+        let monitor = handler.monitors().subscribe().unwrap();
+        let seen_before = async {
+            inbox.send(numbered(7)).await.unwrap();
+            let seen = monitor.recv().await.unwrap();
+            let log = RealDisk.read(&dir.path().join("n.jsonl")).unwrap();
+            stop.stop();
+            String::from_utf8(log).unwrap().contains(&to_json(&seen))
+        };
+        let (logged, ()) = tokio::join!(seen_before, handler.run(stop.clone()));
+        assert!(logged);
+    }
+}
