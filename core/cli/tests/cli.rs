@@ -1,0 +1,242 @@
+//! What users and their scripts rely on: texts, forms, exit codes. Every command runs in this process, against a small
+//! server on the loopback; only what is about the process itself runs the executable.
+
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
+use std::rc::Rc;
+
+use sereno_cli::{Console, Exit, run};
+use sereno_client::testkit::TestServer;
+use sereno_client::v1::NotificationResponse;
+use sereno_model::Timestamp;
+use sereno_runtime::{Clock, ManualClock, SystemClock};
+
+/// 2017-07-14T02:40:00Z.
+const NOW: Timestamp = Timestamp::from_millis(1_500_000_000_000);
+
+/// A stream that a test reads afterwards.
+#[derive(Clone, Default)]
+struct Text(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Text {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Text {
+    fn read(&self) -> String {
+        String::from_utf8(self.0.borrow().clone()).expect("UTF-8")
+    }
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+struct Done {
+    exit: Exit,
+    out: String,
+    err: String,
+}
+
+impl Done {
+    /// All of it, with the server's address, which differs from run to run, replaced.
+    fn told(&self, address: &str) -> String {
+        let text = format!("{:?}\n--- out\n{}--- err\n{}", self.exit, self.out, self.err);
+        text.replace(address, "SERVER").lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn on_terminal(args: &str, is_tty: bool, clock: &dyn Clock) -> Done {
+    let (out, err) = (Text::default(), Text::default());
+    let console = Console {
+        out: Box::new(out.clone()),
+        err: Box::new(err.clone()),
+        out_is_tty: is_tty,
+        // A progress bar would draw on the terminal of whoever runs the tests.
+        err_is_tty: false,
+        color: is_tty,
+        width: 60,
+    };
+    let args = ["sereno"].into_iter().chain(args.split(' ').filter(|arg| !arg.is_empty()));
+    let exit = run(args.map(Into::into), console, clock);
+    Done { exit, out: out.read(), err: err.read() }
+}
+
+fn sereno(args: &str) -> Done {
+    on_terminal(args, false, &ManualClock::new(NOW))
+}
+
+/// A server that holds `foo` = 1, 2, 6.
+fn server_with_foo() -> TestServer {
+    let server = TestServer::start(Vec::new());
+    for value in [1, 2, 6] {
+        let done = sereno(&format!("--server {} send foo {value}", server.address()));
+        assert_eq!((done.exit, done.out.as_str(), done.err.as_str()), (Exit::Ok, "ok\n", ""));
+    }
+    server
+}
+
+/// An address where nobody listens.
+fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").to_string()
+}
+
+#[test]
+fn help_names_every_command_and_exit_code() {
+    let done = sereno("--help");
+    assert_eq!((done.exit, done.err.as_str()), (Exit::Ok, ""));
+    insta::assert_snapshot!(done.out, @"");
+    insta::assert_snapshot!(sereno("help query").out, @"");
+    insta::assert_snapshot!(sereno("ramp --help").out, @"");
+}
+
+#[test]
+fn usage_errors_say_what_would_be_right() {
+    let told = |args: &str| sereno(args).told("");
+    insta::assert_snapshot!(told("send foo 3.5"), @"");
+    insta::assert_snapshot!(told("query cpu{host=\"a\"} mean 15s"), @"");
+    insta::assert_snapshot!(told("query foo mean -5"), @"");
+    insta::assert_snapshot!(told("query foo mean 15s --start now --end -1h"), @"");
+    insta::assert_snapshot!(told("ramp exponential foo 10 0 100"), @"");
+    insta::assert_snapshot!(told("--server localhost send foo 1"), @"");
+}
+
+#[test]
+fn a_query_comes_in_the_form_that_was_asked_for() {
+    let server = server_with_foo();
+    let ask = |args: &str| {
+        let done = sereno(&format!("--server {} query {args}", server.address()));
+        assert_eq!((done.exit, done.err.as_str()), (Exit::Ok, ""), "{args}");
+        done.out
+    };
+    assert_eq!(ask("foo mean 15s"), "3\n", "plain is the form of a pipe");
+    assert_eq!(ask("foo mean 0"), "1\n2\n6\n");
+    assert_eq!(ask("foo max 10 -o csv"), "window,max\n1,6\n");
+    assert_eq!(ask("foo max 0 -o csv"), "sample,value\n1,1\n2,2\n3,6\n");
+    let json = r#"{"metric":"foo","aggregation":"max","window_seconds":15.0,"values":[6.0]}"#;
+    assert_eq!(ask("foo max 15s -o json").trim_end(), json);
+    let json = r#"{"metric":"foo","aggregation":null,"window_seconds":0.0,"values":[1.0,2.0,6.0]}"#;
+    assert_eq!(ask("foo max 0 -o json").trim_end(), json);
+    insta::assert_snapshot!(ask("foo mean 0 -o table"), @"");
+
+    let args = format!("--server {} query foo mean 0", server.address());
+    let on_terminal = on_terminal(&args, true, &ManualClock::new(NOW)).out;
+    insta::assert_snapshot!(on_terminal, @"");
+}
+
+#[test]
+fn a_query_reaches_the_server_with_its_period() {
+    let period = |args: &str| {
+        let (sent, received) = std::sync::mpsc::channel();
+        let address = TestServer::script(move |mut stream| {
+            let mut record = [0; 64];
+            stream.read_exact(&mut record)?;
+            sent.send(record).map_err(io::Error::other)?;
+            stream.write_all(&[0, 1, 0x3f, 0x80, 0, 0, 1])
+        });
+        assert_eq!(sereno(&format!("--server {address} query foo mean 0.5 {args}")).out, "1\n");
+        let record: [u8; 64] = received.recv().expect("a query");
+        [40, 48, 56].map(|at| f64::from_be_bytes(*record[at..].first_chunk().expect("8 bytes")))
+    };
+    assert_eq!(period(""), [0.5, 0.0, 0.0]);
+    assert_eq!(period("--last 1h"), [0.5, 1_499_996_400.0, 0.0]);
+    assert_eq!(period("--start -10m --end now"), [0.5, 1_499_999_400.0, 1_500_000_000.0]);
+    assert_eq!(period("--start 2017-07-14T04:00:00+02:00 --end 1499999999.5"), [0.5, 1_499_997_600.0, 1_499_999_999.5]);
+}
+
+#[test]
+fn an_answer_that_is_no_has_its_exit_code_and_its_reason() {
+    let server = server_with_foo();
+    let told = |args: &str| sereno(&format!("--server {} {args}", server.address())).told(server.address());
+    insta::assert_snapshot!(told("query bar mean 15s"), @"");
+    insta::assert_snapshot!(told("query empty mean 15s"), @"");
+    insta::assert_snapshot!(told("query foo meen 15s"), @"");
+    insta::assert_snapshot!(told("send busy 1"), @"");
+    insta::assert_snapshot!(told("--timeout 0.02 send silent 1"), @"");
+}
+
+#[test]
+fn nobody_there_is_tried_again_and_then_told() {
+    let address = nobody();
+    insta::assert_snapshot!(sereno(&format!("--server {address} --retries 0 send foo 1")).told(&address), @"");
+    let again = sereno(&format!("--server {address} --retries 1 monitor"));
+    assert_eq!(again.exit, Exit::Unreachable);
+    assert!(again.err.starts_with(&format!("nobody listens at `{address}`, trying again in 250ms\n")), "{}", again.err);
+}
+
+#[test]
+fn a_monitor_prints_what_it_is_told_and_nothing_that_steers_a_terminal() {
+    let notices = ["foo_high: mean(foo) over 15s is 12 (>= 10)", "foo_high: resolved", "evil\x1b[2J\nsecond line"];
+    let server = TestServer::start(notices.map(|message| (NOW, message.to_owned())).to_vec());
+    let args = format!("--server {} monitor", server.address());
+    insta::assert_snapshot!(sereno(&args).told(server.address()), @"");
+    insta::assert_snapshot!(sereno(&format!("{args} -o json")).out, @"");
+    let colored = on_terminal(&args, true, &ManualClock::new(NOW)).out.replace('\x1b', "^");
+    insta::assert_snapshot!(colored, @"");
+}
+
+#[test]
+fn a_monitor_that_is_cut_off_says_so() {
+    let bytes = NotificationResponse::new(NOW, "foo_high").encode();
+    let address = TestServer::script(move |mut stream| stream.write_all(&bytes));
+    insta::assert_snapshot!(sereno(&format!("--server {address} monitor")).told(&address), @"");
+}
+
+#[test]
+fn a_ramp_sends_exactly_what_its_rates_come_to() {
+    let server = TestServer::start(Vec::new());
+    let clock = SystemClock::new();
+    let args = format!("--server {} ramp linear load 0.2 1000 5000", server.address());
+    let done = on_terminal(&args, false, &clock);
+    assert_eq!((done.exit, done.err.as_str()), (Exit::Ok, ""));
+    let rows: Vec<&str> = done.out.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(rows, ["600", "ok", "round", "avg", "min", "max", "p50", "p90", "p95", "p99"]);
+    assert_eq!(server.values("load"), (1..=600).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_ramp_counts_what_was_refused() {
+    let server = TestServer::start(Vec::new());
+    let done = on_terminal(&format!("--server {} ramp constant busy 0.01 1000 0", server.address()), false, &SystemClock::new());
+    assert_eq!(done.exit, Exit::Refused);
+    assert!(done.out.contains("server_unavailable          10"), "{}", done.out);
+    assert!(done.err.contains("refused 10 of 10 metrics"), "{}", done.err);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let server = server_with_foo();
+    let args = format!("sereno --server {} query foo mean 0", server.address());
+    let err = Text::default();
+    let console = Console {
+        out: Box::new(Gone),
+        err: Box::new(err.clone()),
+        out_is_tty: false,
+        err_is_tty: false,
+        color: false,
+        width: 60,
+    };
+    let exit = run(args.split(' ').map(Into::into), console, &SystemClock::new());
+    assert_eq!((exit, err.read().as_str()), (Exit::Ok, ""));
+}
+
+#[test]
+fn completions_know_the_commands() {
+    let done = sereno("completions bash");
+    assert_eq!(done.exit, Exit::Ok);
+    assert!(["ramp", "monitor", "--server"].iter().all(|word| done.out.contains(word)));
+}
