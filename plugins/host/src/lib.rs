@@ -15,7 +15,7 @@
 //! | `host.swap.total` `.used` | bytes |
 //! | `host.swap.usage` | percent; 0 without swap |
 //! | `host.disk.total` `.free` `{mount}` | bytes; free is what an ordinary user can still fill |
-//! | `host.disk.usage{mount}` | percent that is not free |
+//! | `host.disk.usage{mount}` | percent, as `df` counts: used of used and free |
 //! | `host.network.received` `.sent` `{interface}` | bytes since the interface came up: counters |
 //! | `sereno.process.cpu` | percent of one core, so it may exceed 100, since the previous observation |
 //! | `sereno.process.memory` | resident bytes |

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::path::Path;
 use std::time::Duration;
 
 use sereno_model::SeriesKey;
@@ -57,7 +58,7 @@ impl Observer {
         self.system.refresh_memory();
         let process = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
         self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[self.pid]), true, process);
-        self.disks.refresh_specifics(true, DiskRefreshKind::nothing().with_storage());
+        self.disks.refresh_specifics(true, DiskRefreshKind::nothing());
         self.networks.refresh(true);
     }
 
@@ -82,17 +83,11 @@ impl Observer {
     }
 
     fn disks(&self, values: &mut Values) {
-        for disk in distinct(&self.disks) {
-            let mount = disk.mount_point().to_string_lossy();
-            let (total, free) = (disk.total_space(), disk.available_space());
-            values.add_labelled("host.disk.total", "mount", &mount, total as f64);
-            values.add_labelled("host.disk.free", "mount", &mount, free as f64);
-            values.add_labelled(
-                "host.disk.usage",
-                "mount",
-                &mount,
-                percent(total.saturating_sub(free), total),
-            );
+        for (mount, space) in distinct(&self.disks) {
+            let mount = mount.to_string_lossy();
+            values.add_labelled("host.disk.total", "mount", &mount, space.total as f64);
+            values.add_labelled("host.disk.free", "mount", &mount, space.free as f64);
+            values.add_labelled("host.disk.usage", "mount", &mount, space.usage());
         }
     }
 
@@ -125,14 +120,38 @@ impl Values {
     }
 }
 
+/// Bytes of a file system.
+#[derive(Clone, Copy)]
+struct Space {
+    total: u64,
+    used: u64,
+    free: u64,
+}
+
+impl Space {
+    /// `None` for what is no disk: no answer, no size, or a single file mounted into a container.
+    fn of(mount: &Path) -> Option<Self> {
+        let stat = rustix::fs::statvfs(mount).ok().filter(|stat| stat.f_blocks > 0 && mount.is_dir())?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        let used = bytes(stat.f_blocks.saturating_sub(stat.f_bfree));
+        Some(Self { total: bytes(stat.f_blocks), used, free: bytes(stat.f_bavail) })
+    }
+
+    /// As `df` counts: what the system keeps for itself belongs to neither side.
+    fn usage(self) -> f64 {
+        percent(self.used, self.used.saturating_add(self.free))
+    }
+}
+
 /// Each disk once, under its shortest mount point.
-fn distinct(disks: &[Disk]) -> impl Iterator<Item = &Disk> {
-    let mut by_device: BTreeMap<&OsStr, &Disk> = BTreeMap::new();
-    // Containers see single files of the host mounted; pseudo file systems have no size.
-    for disk in disks.iter().filter(|disk| disk.total_space() > 0 && disk.mount_point().is_dir()) {
-        let seen = by_device.entry(disk.name()).or_insert(disk);
-        if disk.mount_point().as_os_str().len() < seen.mount_point().as_os_str().len() {
-            *seen = disk;
+fn distinct(disks: &[Disk]) -> impl Iterator<Item = (&Path, Space)> {
+    let mut by_device: BTreeMap<&OsStr, (&Path, Space)> = BTreeMap::new();
+    for disk in disks {
+        let mount = disk.mount_point();
+        let Some(space) = Space::of(mount) else { continue };
+        let seen = by_device.entry(disk.name()).or_insert((mount, space));
+        if mount.as_os_str().len() < seen.0.as_os_str().len() {
+            *seen = (mount, space);
         }
     }
     by_device.into_values()
@@ -155,7 +174,14 @@ mod tests {
         for (name, total) in values.iter().filter(|(name, _)| name.starts_with("host.disk.total")) {
             let (free, usage) =
                 (values[&name.replace("total", "free")], values[&name.replace("total", "usage")]);
-            assert!(free <= *total && ((1.0 - free / total) * 100.0 - usage).abs() < 1e-6, "{name}");
+            assert!(free <= *total && (0.0..=100.0).contains(&usage), "{name}: {free} of {total}, {usage} %");
         }
+    }
+
+    #[test]
+    fn usage_is_what_df_says() {
+        let space = Space { total: 1_000, used: 150, free: 600 };
+        assert_eq!(space.usage(), 20.0);
+        assert!(Space::of(Path::new("/proc/self/status")).is_none(), "a file is no disk");
     }
 }
