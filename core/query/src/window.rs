@@ -337,3 +337,12 @@ impl Iterator for Values {
 }
 
 impl ExactSizeIterator for Values {}
+
+impl IntoIterator for Window {
+    type Item = f64;
+    type IntoIter = Values;
+
+    fn into_iter(self) -> Values {
+        Values { window: self, next: 0 }
+    }
+}

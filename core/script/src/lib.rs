@@ -15,14 +15,25 @@
 //!
 //! Not here: when scripts run (`sereno-rules`, `sereno-query`), where their files are (the caller reads them).
 
+mod aggregation;
+mod compile;
+mod convert;
+mod engine;
 mod error;
+mod functions;
 mod instance;
 mod library;
 mod limits;
+mod lint;
 mod memory;
 mod meter;
+mod operators;
 mod rule;
+mod shipped;
+mod subject;
+mod unit;
 mod verdict;
+mod window;
 
 pub use error::{ErrorKind, ScriptError};
 pub use instance::{Instance, ParamValue, Value};

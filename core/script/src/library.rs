@@ -1,5 +1,6 @@
 //! The scripts of one generation.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,8 +8,20 @@ use sereno_query::Reducer;
 use sereno_runtime::Clock;
 use sereno_runtime::diagnostic::Diagnostic;
 
+use crate::aggregation;
+use crate::compile::{Compiler, Import};
+use crate::engine::Host;
 use crate::limits::Limits;
+use crate::lint::Kind;
 use crate::rule::RuleScript;
+use crate::shipped;
+use crate::subject::Aggregations;
+use crate::unit::Unit;
+
+const AGGREGATIONS: &str = "aggregations/";
+const RULES: &str = "rules/";
+const LIBRARIES: &str = "lib/";
+const EXTENSION: &str = ".rhai";
 
 /// The text of one script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +36,24 @@ pub struct Source {
 
 /// The scripts of one generation, compiled. Cheap to clone; never changes.
 #[derive(Clone, Debug)]
-pub struct Library {}
+pub struct Library(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    host: Arc<Host>,
+    /// Rules and aggregations by their places.
+    units: BTreeMap<String, Arc<Unit>>,
+    imports: BTreeMap<String, Import>,
+    aggregations: Arc<Aggregations>,
+    stale: BTreeSet<String>,
+}
 
 impl Library {
     /// Compiles the scripts over the shipped aggregations, which a source of the same path replaces. What `previous`
     /// holds of the same content is taken from there. A broken script keeps its version from `previous`, marked stale
     /// ([`Library::stale`]), or is left out if there is none; the others advance. The findings come sorted by place.
+    ///
+    /// Costs a few milliseconds, and the compilation of what changed.
     #[must_use]
     pub fn load(
         sources: &[Source],
@@ -36,44 +61,121 @@ impl Library {
         clock: &Arc<dyn Clock>,
         previous: Option<&Self>,
     ) -> (Self, Vec<Diagnostic>) {
-        let _ = (sources, limits, clock, previous);
-        (Self {}, Vec::new())
+        let previous = previous.map(|library| &*library.0).filter(|inner| inner.host.limits == *limits);
+        let host = previous.map_or_else(|| Arc::new(Host::new(limits, clock)), |inner| inner.host.clone());
+        let shipped = shipped::sources();
+        // Later ones replace earlier ones of the same path.
+        let all: BTreeMap<&str, &Source> =
+            shipped.iter().chain(sources).map(|source| (source.path.as_str(), source)).collect();
+        let loader = Loader::new(host, &all, previous);
+        let (inner, mut found) = loader.load(&all);
+        found.sort_by(|a, b| (&a.path, a.line, a.column).cmp(&(&b.path, b.line, b.column)));
+        (Self(Arc::new(inner)), found)
     }
 
     /// The aggregation `NAME` of `aggregations/NAME.rhai`.
     #[must_use]
     pub fn aggregation(&self, name: &str) -> Option<Arc<dyn Reducer>> {
-        let _ = name;
-        None
+        self.0.aggregations.get(name).cloned()
     }
 
     /// The names of the aggregations, sorted.
     pub fn aggregation_names(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        self.0.aggregations.keys().map(String::as_str)
     }
 
     /// The rule script by its place below `rules/`, as rule files name it: `disk/full.rhai`.
     #[must_use]
     pub fn rule(&self, name: &str) -> Option<Arc<RuleScript>> {
-        let _ = name;
-        None
+        let unit = self.0.units.get(&format!("{RULES}{name}"))?;
+        Some(Arc::new(RuleScript::new(unit.clone(), self.0.aggregations.clone())))
     }
 
     /// The names of the rule scripts, sorted.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        self.0.units.keys().filter_map(|path| path.strip_prefix(RULES))
     }
 
     /// The crc32 of a script (by its place in the tree) and of all that it imports: it changes when the script may
     /// behave differently.
     #[must_use]
     pub fn crc32(&self, path: &str) -> Option<u32> {
-        let _ = path;
-        None
+        let unit = self.0.units.get(path).map(|unit| &unit.texts);
+        unit.or_else(|| self.0.imports.get(path).map(|import| &import.texts)).map(|texts| texts.crc32())
     }
 
     /// The places of the scripts whose newest content is broken, and whose last good version is used instead.
     pub fn stale(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        self.0.stale.iter().map(String::as_str)
+    }
+}
+
+/// The making of one library.
+struct Loader<'a> {
+    host: Arc<Host>,
+    compiler: Compiler<'a>,
+    previous: Option<&'a Inner>,
+    found: Vec<Diagnostic>,
+    stale: BTreeSet<String>,
+}
+
+static NO_IMPORTS: BTreeMap<String, Import> = BTreeMap::new();
+
+impl<'a> Loader<'a> {
+    fn new(host: Arc<Host>, all: &BTreeMap<&'a str, &'a Source>, previous: Option<&'a Inner>) -> Self {
+        let libraries = all.iter().filter(|(path, _)| path.starts_with(LIBRARIES));
+        let libraries = libraries.map(|(path, source)| (*path, *source)).collect();
+        let last_imports = previous.map_or(&NO_IMPORTS, |inner| &inner.imports);
+        let compiler = Compiler::new(host.clone(), libraries, last_imports);
+        Self { host, compiler, previous, found: Vec::new(), stale: BTreeSet::new() }
+    }
+
+    fn load(mut self, all: &BTreeMap<&str, &Source>) -> (Inner, Vec<Diagnostic>) {
+        self.compiler.compile_libraries();
+        let mut units = BTreeMap::new();
+        for (path, source) in all {
+            let Some(kind) = self.kind(source) else { continue };
+            if let Some(unit) = self.unit(source, kind) {
+                units.insert((*path).to_owned(), unit);
+            }
+        }
+        let aggregations = units.iter().filter_map(|(path, unit)| {
+            let name = path.strip_prefix(AGGREGATIONS)?.trim_end_matches(EXTENSION);
+            Some((name.to_owned(), aggregation::reducer(name, unit)))
+        });
+        let aggregations = Arc::new(aggregations.collect());
+        self.found.append(&mut self.compiler.found);
+        self.stale.extend(self.compiler.stale.drain(..));
+        let imports = self.compiler.into_imports();
+        (Inner { host: self.host, units, imports, aggregations, stale: self.stale }, self.found)
+    }
+
+    /// What a script is for, by its folder; `None` for libraries, which are compiled apart, and for strays.
+    fn kind(&mut self, source: &Source) -> Option<Kind> {
+        match &source.path {
+            path if path.starts_with(AGGREGATIONS) => Some(Kind::Aggregation),
+            path if path.starts_with(RULES) => Some(Kind::Rule),
+            path if path.starts_with(LIBRARIES) => None,
+            _ => {
+                let stray = Diagnostic::warning(&source.display, "this script is not used");
+                self.found.push(stray.hint("move it to aggregations/, rules/ or lib/"));
+                None
+            }
+        }
+    }
+
+    fn unit(&mut self, source: &Source, kind: Kind) -> Option<Arc<Unit>> {
+        let last_good = self.previous.and_then(|inner| inner.units.get(&source.path));
+        if let Some(unit) = last_good.filter(|unit| self.compiler.is_current(&unit.texts, source)) {
+            return Some(unit.clone());
+        }
+        match self.compiler.unit(source, kind) {
+            Ok(unit) => Some(Arc::new(unit)),
+            Err(findings) => {
+                self.found.extend(findings);
+                self.stale.extend(last_good.map(|_| source.path.clone()));
+                last_good.cloned()
+            }
+        }
     }
 }

@@ -1,10 +1,25 @@
-//! What scripts have used up.
+//! What scripts have used up, and the word to stop.
+//!
+//! Rhai counts operations from zero in every call and knows nothing of the time or of the samples that native
+//! functions look at. So each thread carries a meter while a script runs on it: the engine's progress hook and the
+//! native functions report to it, and a call made from within a call (`s.agg` with a scripted aggregation) goes on
+//! counting where the outer one is. What stops a script here cannot be caught by its `try`.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rhai::{Dynamic, EvalAltResult, Position};
+use sereno_runtime::Clock;
+use sereno_runtime::units::format_duration;
+
+use crate::limits::Limits;
 
 /// What the calls for one rule at one tick have used up; a fresh one for each tick.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Budget {
-    pub(crate) operations: u64,
-    pub(crate) samples: u64,
+    operations: u64,
+    samples: u64,
 }
 
 impl Budget {
@@ -14,9 +29,137 @@ impl Budget {
         self.operations
     }
 
-    /// Samples looked at so far.
+    /// Samples looked at so far; one that is looked at twice counts twice.
     #[must_use]
     pub fn samples(&self) -> u64 {
         self.samples
     }
+}
+
+/// How often the clock is read: once in so many operations.
+const OPERATIONS_PER_CLOCK: u64 = 1_024;
+/// How many lines one call may print; the rest is dropped.
+const LINES_MAX: u32 = 20;
+
+thread_local! {
+    static METER: Meter = const { Meter::idle() };
+}
+
+struct Meter {
+    running: Cell<bool>,
+    limits: Cell<Option<Limits>>,
+    clock: RefCell<Option<Arc<dyn Clock>>>,
+    deadline: Cell<Duration>,
+    /// Operations of the calls that have ended, and of those that wait for an inner one.
+    operations_before: Cell<u64>,
+    /// Operations of the innermost call.
+    operations: Cell<u64>,
+    samples: Cell<u64>,
+    lines: Cell<u32>,
+}
+
+impl Meter {
+    const fn idle() -> Self {
+        Self {
+            running: Cell::new(false),
+            limits: Cell::new(None),
+            clock: RefCell::new(None),
+            deadline: Cell::new(Duration::ZERO),
+            operations_before: Cell::new(0),
+            operations: Cell::new(0),
+            samples: Cell::new(0),
+            lines: Cell::new(0),
+        }
+    }
+
+    fn start(&self, limits: &Limits, clock: &Arc<dyn Clock>, budget: &Budget) {
+        self.running.set(true);
+        self.limits.set(Some(*limits));
+        self.deadline.set(clock.monotonic() + limits.deadline);
+        self.clock.replace(Some(clock.clone()));
+        self.operations_before.set(budget.operations);
+        self.operations.set(0);
+        self.samples.set(budget.samples);
+        self.lines.set(0);
+    }
+
+    fn stop(&self) -> Budget {
+        self.running.set(false);
+        Budget {
+            operations: self.operations_before.get() + self.operations.get(),
+            samples: self.samples.get(),
+        }
+    }
+
+    /// The reason to stop, if there is one.
+    fn check_time(&self) -> Option<String> {
+        let now = self.clock.borrow().as_ref()?.monotonic();
+        let deadline = self.limits.get()?.deadline;
+        (now >= self.deadline.get())
+            .then(|| format!("the script ran longer than its {}", format_duration(deadline)))
+    }
+}
+
+/// Runs one call under the meter of this thread. `body` must not unwind.
+pub(crate) fn metered<T>(
+    limits: &Limits,
+    clock: &Arc<dyn Clock>,
+    budget: &mut Budget,
+    body: impl FnOnce() -> T,
+) -> T {
+    METER.with(|meter| {
+        if meter.running.get() {
+            let outer = meter.operations.replace(0);
+            meter.operations_before.set(meter.operations_before.get() + outer);
+            let out = body();
+            let inner = meter.operations.replace(outer);
+            meter.operations_before.set(meter.operations_before.get() - outer + inner);
+            return out;
+        }
+        meter.start(limits, clock, budget);
+        let out = body();
+        *budget = meter.stop();
+        out
+    })
+}
+
+/// The engine's progress hook: told of every operation, gives a reason to stop.
+pub(crate) fn progress(operations: u64) -> Option<Dynamic> {
+    METER.with(|meter| {
+        if !meter.running.get() {
+            return None;
+        }
+        meter.operations.set(operations);
+        let limit = meter.limits.get()?.operations_per_tick_max;
+        if meter.operations_before.get() + operations > limit {
+            return Some(
+                format!("the scripts of this rule used up their {limit} operations for one tick").into(),
+            );
+        }
+        let look = operations.is_multiple_of(OPERATIONS_PER_CLOCK);
+        look.then(|| meter.check_time())?.map(Dynamic::from)
+    })
+}
+
+/// Tells that a native function looks at `samples`.
+pub(crate) fn charge(samples: usize) -> Result<(), Box<EvalAltResult>> {
+    METER.with(|meter| {
+        let Some(limits) = meter.limits.get().filter(|_| meter.running.get()) else { return Ok(()) };
+        let total = meter.samples.get().saturating_add(samples as u64);
+        meter.samples.set(total);
+        let reason = if total > limits.samples_max {
+            Some(format!("the script looked at more than its {} samples", limits.samples_max))
+        } else {
+            meter.check_time()
+        };
+        match reason {
+            Some(reason) => Err(EvalAltResult::ErrorTerminated(reason.into(), Position::NONE).into()),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Whether the call may print another line.
+pub(crate) fn may_print() -> bool {
+    METER.with(|meter| meter.lines.replace(meter.lines.get().saturating_add(1)) < LINES_MAX)
 }

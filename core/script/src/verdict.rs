@@ -1,6 +1,11 @@
 //! What a rule script says about an instance.
 
+use std::str::FromStr as _;
+
+use rhai::{Dynamic, Engine, ImmutableString};
 use sereno_model::Level;
+
+use crate::convert::{Outcome, optional_number_argument, type_name};
 
 /// The answer of `check`.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,4 +18,41 @@ pub enum Verdict {
     Absent(String),
     /// Nothing can be said at this tick, and why: the state is held.
     Skip(String),
+}
+
+pub(crate) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Verdict>("Verdict");
+    engine.register_fn("ok", || Verdict::Ok(None));
+    engine.register_fn("ok", |value: Dynamic| -> Outcome<Verdict> {
+        Ok(Verdict::Ok(optional_number_argument("ok", &value)?))
+    });
+    engine.register_fn("alert", |level: &str| -> Outcome<Verdict> { alert(level, &Dynamic::UNIT) });
+    engine.register_fn("alert", |level: &str, value: Dynamic| -> Outcome<Verdict> { alert(level, &value) });
+    engine.register_fn("absent", |why: &str| Verdict::Absent(why.to_owned()));
+    engine.register_fn("skip", |why: &str| Verdict::Skip(why.to_owned()));
+}
+
+fn alert(level: &str, value: &Dynamic) -> Outcome<Verdict> {
+    let value = optional_number_argument("alert", value)?;
+    Ok(Verdict::Alert(Level::from_str(level).map_err(|error| error.to_string())?, value))
+}
+
+/// The verdict in what `check` gave back: a verdict, a truth value (true is `crit`) or the name of a level.
+pub(crate) fn read(answer: Dynamic) -> Result<Verdict, String> {
+    if let Ok(alerts) = answer.as_bool() {
+        return Ok(if alerts { Verdict::Alert(Level::Crit, None) } else { Verdict::Ok(None) });
+    }
+    if let Some(level) = answer.read_lock::<ImmutableString>() {
+        return match level.parse() {
+            Ok(level) => Ok(Verdict::Alert(level, None)),
+            Err(error) => Err(format!("`check` answers with a text, but {error}")),
+        };
+    }
+    let name = type_name(&answer);
+    answer.try_cast::<Verdict>().ok_or_else(|| {
+        format!(
+            "`check` answers with {name}; use `ok(v)`, `alert(level, v)`, `absent(why)` or `skip(why)`, a truth value, \
+             or the name of a level"
+        )
+    })
 }

@@ -1,0 +1,117 @@
+//! Between the values of a script and ours.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rhai::{Dynamic, EvalAltResult, ImmutableString};
+use sereno_query::{Reduced, Window};
+use sereno_runtime::units::parse_duration;
+
+use crate::instance::ParamValue;
+use crate::subject::Subject;
+use crate::verdict::Verdict;
+
+/// What a native function gives back.
+pub(crate) type Outcome<T> = Result<T, Box<EvalAltResult>>;
+
+/// What a value is called in messages.
+pub(crate) fn type_name(value: &Dynamic) -> &'static str {
+    match () {
+        () if value.is_unit() => "`()`",
+        () if value.is_bool() => "a truth value",
+        () if value.is_int() || value.is_float() => "a number",
+        () if value.is_string() || value.is_char() => "a text",
+        () if value.is_array() => "an array",
+        () if value.is_map() => "a map",
+        () if value.is_fnptr() => "a function",
+        () if value.is::<Window>() => "a window",
+        () if value.is::<Subject>() => "an instance",
+        () if value.is::<Verdict>() => "a verdict",
+        () => "a value of another kind",
+    }
+}
+
+/// An integer or float as a float.
+pub(crate) fn number(value: &Dynamic) -> Option<f64> {
+    value.as_float().ok().or_else(|| value.as_int().ok().map(|int| int as f64))
+}
+
+/// The numeric argument of a function.
+pub(crate) fn number_argument(function: &str, value: &Dynamic) -> Outcome<f64> {
+    number(value).ok_or_else(|| format!("`{function}` wants a number, not {}", type_name(value)).into())
+}
+
+/// A number, or `()` for none.
+pub(crate) fn optional_number_argument(function: &str, value: &Dynamic) -> Outcome<Option<f64>> {
+    if value.is_unit() { Ok(None) } else { number_argument(function, value).map(Some) }
+}
+
+/// A duration: a text with its unit, or seconds.
+pub(crate) fn duration_argument(function: &str, value: &Dynamic) -> Outcome<Duration> {
+    let wrong = |why: String| format!("`{function}` wants a duration such as \"5m\": {why}");
+    if let Some(seconds) = number(value) {
+        return Duration::try_from_secs_f64(seconds).map_err(|error| wrong(error.to_string()).into());
+    }
+    match value.read_lock::<ImmutableString>() {
+        Some(text) => {
+            parse_duration(&text).map_err(|why| wrong(format!("`{}`: {why}", text.as_str())).into())
+        }
+        None => Err(wrong(format!("this is {}", type_name(value))).into()),
+    }
+}
+
+/// A number if there is one, else `()`.
+pub(crate) fn from_option(number: Option<f64>) -> Dynamic {
+    number.map_or(Dynamic::UNIT, Dynamic::from_float)
+}
+
+/// What a script sees of an answer.
+pub(crate) fn from_reduced(reduced: Reduced) -> Dynamic {
+    match reduced {
+        Reduced::None => Dynamic::UNIT,
+        Reduced::Number(number) => Dynamic::from_float(number),
+        Reduced::Map(map) => {
+            let entries = map.into_iter().map(|(name, number)| (name.into(), Dynamic::from_float(number)));
+            Dynamic::from_map(entries.collect())
+        }
+    }
+}
+
+/// What a script gave as the answer for a window.
+pub(crate) fn to_reduced(value: &Dynamic) -> Result<Reduced, String> {
+    if value.is_unit() {
+        return Ok(Reduced::None);
+    }
+    if let Some(number) = number(value) {
+        return Ok(Reduced::Number(number));
+    }
+    let Ok(map) = value.as_map_ref() else {
+        let name = type_name(value);
+        return Err(format!("an aggregation answers with a number, `()` or a map of numbers, not {name}"));
+    };
+    let mut numbers = BTreeMap::new();
+    for (name, value) in map.iter().filter(|(_, value)| !value.is_unit()) {
+        let number = number(value)
+            .ok_or_else(|| format!("`{name}` of the answer is {}, not a number", type_name(value)))?;
+        numbers.insert(name.to_string(), number);
+    }
+    Ok(Reduced::Map(numbers))
+}
+
+/// A parameter of a rule.
+pub(crate) fn from_param(param: &ParamValue) -> Dynamic {
+    match param {
+        ParamValue::Null => Dynamic::UNIT,
+        ParamValue::Bool(value) => (*value).into(),
+        ParamValue::Int(value) => (*value).into(),
+        ParamValue::Float(value) => (*value).into(),
+        ParamValue::Text(value) => value.clone().into(),
+        ParamValue::List(values) => Dynamic::from_array(values.iter().map(from_param).collect()),
+        ParamValue::Map(values) => from_params(values),
+    }
+}
+
+/// The parameters of a rule.
+pub(crate) fn from_params(params: &BTreeMap<String, ParamValue>) -> Dynamic {
+    Dynamic::from_map(params.iter().map(|(name, param)| (name.as_str().into(), from_param(param))).collect())
+}

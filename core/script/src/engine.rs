@@ -1,0 +1,111 @@
+//! The engine that runs every script: what it offers, and the limits it enforces.
+//!
+//! Everything that is set here has a reason:
+//! * raw, with chosen packages: no clock, no files, and no string interner, which sleeps when threads meet at it;
+//! * operators are looked up (`fast_operators` off), so that comparison and division can be ours ([`crate::operators`]);
+//! * no limit is left at its default, since the defaults differ between debug and release builds;
+//! * no module resolver: what a script imports was resolved when it was compiled.
+
+use std::sync::Arc;
+
+use rhai::packages::{
+    ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
+    BasicMathPackage, BasicStringPackage, LanguageCorePackage, LogicPackage, MoreStringPackage, Package,
+};
+use rhai::{Dynamic, Engine, EvalAltResult};
+use sereno_runtime::Clock;
+use tracing::info;
+
+use crate::limits::Limits;
+use crate::{functions, meter, operators, subject, verdict, window};
+
+const VARIABLES_MAX: usize = 128;
+const FUNCTIONS_MAX: usize = 128;
+const MODULES_MAX: usize = 16;
+
+/// What running a script needs. Shared by all scripts; nothing in it changes.
+pub(crate) struct Host {
+    pub(crate) engine: Engine,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    pub(crate) fn new(limits: &Limits, clock: &Arc<dyn Clock>) -> Self {
+        Self { engine: build(limits), limits: *limits, clock: clock.clone() }
+    }
+}
+
+/// An engine with all that scripts may use, and nothing else.
+pub(crate) fn build(limits: &Limits) -> Engine {
+    let mut engine = Engine::new_raw();
+    register_packages(&mut engine);
+    functions::register(&mut engine);
+    operators::register(&mut engine);
+    window::register(&mut engine);
+    subject::register(&mut engine);
+    verdict::register(&mut engine);
+    forbid(&mut engine);
+    limit(&mut engine, limits);
+    engine.on_print(|text| print(text, None));
+    engine.on_debug(|text, source, position| print(text, Some((source, position))));
+    #[cfg(test)]
+    engine.register_fn("panic_in_a_test", || -> i64 { panic!("as told") });
+    engine
+}
+
+fn register_packages(engine: &mut Engine) {
+    engine.register_global_module(ArithmeticPackage::new().as_shared_module());
+    engine.register_global_module(LogicPackage::new().as_shared_module());
+    engine.register_global_module(BasicMathPackage::new().as_shared_module());
+    engine.register_global_module(BasicArrayPackage::new().as_shared_module());
+    engine.register_global_module(BasicMapPackage::new().as_shared_module());
+    engine.register_global_module(BasicStringPackage::new().as_shared_module());
+    engine.register_global_module(MoreStringPackage::new().as_shared_module());
+    engine.register_global_module(BasicIteratorPackage::new().as_shared_module());
+    engine.register_global_module(BasicFnPackage::new().as_shared_module());
+    engine.register_global_module(LanguageCorePackage::new().as_shared_module());
+}
+
+/// `sleep` comes with the language core and no limit could interrupt it; `eval` would escape every lint.
+fn forbid(engine: &mut Engine) {
+    engine.register_fn("sleep", |_seconds: Dynamic| -> Result<(), Box<EvalAltResult>> {
+        Err("a script cannot wait: remember in `this` and look again at the next tick".into())
+    });
+    engine.disable_symbol("eval");
+}
+
+fn limit(engine: &mut Engine, limits: &Limits) {
+    engine
+        .set_max_operations(limits.operations_max)
+        .set_max_call_levels(limits.call_depth_max)
+        .set_max_expr_depths(limits.expression_depth_max, limits.expression_depth_max)
+        .set_max_string_size(limits.string_bytes_max)
+        .set_max_array_size(limits.array_len_max)
+        .set_max_map_size(limits.map_len_max)
+        .set_max_variables(VARIABLES_MAX)
+        .set_max_functions(FUNCTIONS_MAX)
+        .set_max_modules(MODULES_MAX)
+        .set_strict_variables(true)
+        .set_fail_on_invalid_map_property(true)
+        .set_fast_operators(false);
+    engine.on_progress(meter::progress);
+}
+
+fn print(text: &str, place: Option<(Option<&str>, rhai::Position)>) {
+    if !meter::may_print() {
+        return;
+    }
+    match place {
+        None => info!(text, "Script prints."),
+        Some((source, position)) => {
+            info!(text, script = source.unwrap_or_default(), %position, "Script prints.");
+        }
+    }
+}
