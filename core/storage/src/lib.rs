@@ -1,69 +1,32 @@
-//! The store: queues, their writers, WAL, head, snapshots.
+//! The store: samples are routed to queues by the crc32 of their series, each queue has one writer, a writer appends
+//! group commits to its write-ahead log, and queries read snapshots of what was committed.
+//!
+//! ```text
+//!  append ─► inbox of writer j mod W ─► commit: WAL frame, write(2) ─► head of queue j ─► answer
+//!  snapshot: a time and a cut (the commit position of every queue) ─► reads of the heads, filtered by the cut
+//! ```
+//!
+//! Promises (`DESIGN.md` section 4, bytes in `FORMAT.md`):
+//! * an [`Append`] that ends without a refusal has been handed to the kernel: it survives the death of the process;
+//! * a refused sample never appears later;
+//! * a [`Snapshot`] gives the same answer whenever and wherever it is read;
+//! * damage is reported, and never stops the store from opening.
+//!
+//! First form: everything since the store was created is kept in the head and in the WAL. Not here yet: segments,
+//! summaries, retention, the label index.
 
-use std::sync::Arc;
+mod batch;
+mod config;
+mod head;
+mod registry;
+mod snapshot;
+mod store;
+mod superblock;
+mod wal;
+mod writer;
 
-use sereno_model::{Sample, Selector, SeriesKey, TimeRange, Timestamp};
-
-/// The store. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Store {}
-
-impl Store {
-    /// A view of everything committed before now.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {}
-    }
-}
-
-/// A view of the store that never changes: the samples committed before its cut, with timestamps up to its time.
-#[derive(Clone, Debug)]
-pub struct Snapshot {}
-
-impl Snapshot {
-    /// The time `T` of the view: samples later than it are not seen.
-    #[must_use]
-    pub fn time(&self) -> Timestamp {
-        Timestamp::default()
-    }
-
-    /// The same cut, seen at an earlier (or equal) time: samples after `at` are not seen.
-    #[must_use]
-    pub fn at(&self, at: Timestamp) -> Self {
-        let _ = at;
-        self.clone()
-    }
-
-    /// The series that match and have a sample before the cut, in order of their keys.
-    #[must_use]
-    pub fn select(&self, selector: &Selector) -> Vec<Series> {
-        let _ = selector;
-        Vec::new()
-    }
-}
-
-/// One series in a snapshot.
-#[derive(Clone, Debug)]
-pub struct Series {}
-
-impl Series {
-    /// Its identity.
-    #[must_use]
-    pub fn key(&self) -> &SeriesKey {
-        unreachable!()
-    }
-
-    /// Its samples in `range`, in order of time, each time once.
-    #[must_use]
-    pub fn read(&self, range: TimeRange) -> Arc<[Sample]> {
-        let _ = range;
-        Arc::new([])
-    }
-
-    /// Its newest sample before `before`, however old.
-    #[must_use]
-    pub fn last_before(&self, before: Timestamp) -> Option<Sample> {
-        let _ = before;
-        None
-    }
-}
+pub use batch::{Append, Outcome, Refusal, Row};
+pub use config::Config;
+pub use registry::{CreateError, SeriesId};
+pub use snapshot::{Series, Snapshot};
+pub use store::{OpenError, Recovery, Store};

@@ -1,0 +1,218 @@
+//! Frames: a header with a checksum that knows its place, and a payload.
+
+use sereno_model::{SeriesKey, Timestamp};
+
+use crate::registry::SeriesId;
+
+/// Bytes of a file header.
+pub(crate) const FILE_HEADER_BYTES: usize = 64;
+/// Bytes of a frame before its payload.
+pub(crate) const FRAME_HEADER_BYTES: usize = 12;
+/// No payload is larger: a length beyond it is damage, whatever follows.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 16 << 20;
+
+const FILE_MAGIC: &[u8; 8] = b"SERENO-W";
+const VERSION: u32 = 1;
+const FRAME_MAGIC: [u8; 2] = [0xF0, 0x5E];
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Commit = 1,
+    SyncMark = 2,
+    Definitions = 3,
+}
+
+impl Kind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Commit, Self::SyncMark, Self::Definitions].into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// Identity of a WAL file: what its header says and every checksum in it is seeded with.
+#[derive(Clone, Debug)]
+pub(crate) struct FileIdentity {
+    pub store_id: [u8; 16],
+    pub file_id: u64,
+    pub queues: u32,
+    seed: crc32fast::Hasher,
+}
+
+impl FileIdentity {
+    pub(crate) fn new(store_id: [u8; 16], file_id: u64, queues: u32) -> Self {
+        let mut seed = crc32fast::Hasher::new();
+        seed.update(&store_id);
+        seed.update(&file_id.to_le_bytes());
+        Self { store_id, file_id, queues, seed }
+    }
+
+    /// The 64 bytes at the start of the file.
+    pub(crate) fn header(&self, created: Timestamp) -> [u8; FILE_HEADER_BYTES] {
+        let mut header = [0; FILE_HEADER_BYTES];
+        header[..8].copy_from_slice(FILE_MAGIC);
+        header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        header[12..16].copy_from_slice(&self.queues.to_le_bytes());
+        header[16..32].copy_from_slice(&self.store_id);
+        header[32..40].copy_from_slice(&self.file_id.to_le_bytes());
+        header[40..48].copy_from_slice(&created.nanos().to_le_bytes());
+        let crc = crc32fast::hash(&header[..60]);
+        header[60..].copy_from_slice(&crc.to_le_bytes());
+        header
+    }
+
+    /// Whether `bytes` begin with the header of this file.
+    pub(crate) fn owns(&self, bytes: &[u8]) -> bool {
+        let Some(header) = bytes.get(..FILE_HEADER_BYTES) else { return false };
+        header.starts_with(FILE_MAGIC)
+            && header[60..] == crc32fast::hash(&header[..60]).to_le_bytes()
+            && header[8..12] == VERSION.to_le_bytes()
+            && header[16..32] == self.store_id
+            && header[32..40] == self.file_id.to_le_bytes()
+    }
+
+    fn checksum(&self, offset: u64, head: &[u8], payload: &[u8]) -> u32 {
+        let mut crc = self.seed.clone();
+        crc.update(&offset.to_le_bytes());
+        crc.update(head);
+        crc.update(payload);
+        crc.finalize()
+    }
+
+    /// The frame at `offset` of the file's `bytes`, if one verifies there.
+    pub(crate) fn frame_at<'a>(&self, bytes: &'a [u8], offset: usize) -> Option<(Kind, &'a [u8])> {
+        let header = bytes.get(offset..offset + FRAME_HEADER_BYTES)?;
+        if header[..2] != FRAME_MAGIC || header[3] != 0 {
+            return None;
+        }
+        let kind = Kind::from_byte(header[2])?;
+        let length = u32::from_le_bytes(header[4..8].try_into().ok()?) as usize;
+        if length > PAYLOAD_BYTES_MAX {
+            return None;
+        }
+        let start = offset + FRAME_HEADER_BYTES;
+        let payload = bytes.get(start..start + length)?;
+        let crc = self.checksum(offset as u64, &header[..8], payload);
+        (header[8..] == crc.to_le_bytes()).then_some((kind, payload))
+    }
+}
+
+/// Bytes on their way into one file with one write: frames one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct FrameBuffer {
+    bytes: Vec<u8>,
+}
+
+impl FrameBuffer {
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Adds a frame that will stand at `file_offset` plus what is in the buffer already; `payload` writes its content.
+    pub(crate) fn frame(
+        &mut self,
+        identity: &FileIdentity,
+        file_offset: u64,
+        kind: Kind,
+        payload: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[FRAME_MAGIC[0], FRAME_MAGIC[1], kind as u8, 0]);
+        self.bytes.extend_from_slice(&[0; 8]);
+        payload(&mut self.bytes);
+        let length = self.bytes.len() - start - FRAME_HEADER_BYTES;
+        debug_assert!(length <= PAYLOAD_BYTES_MAX, "the writer bounds its commits");
+        self.bytes[start + 4..start + 8].copy_from_slice(&(length as u32).to_le_bytes());
+        let (head, body) = self.bytes[start..].split_at(FRAME_HEADER_BYTES);
+        let crc = identity.checksum(file_offset + start as u64, &head[..8], body);
+        self.bytes[start + 8..start + 12].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// Adds one series to a payload of definitions that begins at `start`; the first call writes the count.
+pub(crate) fn put_definition(payload: &mut Vec<u8>, start: usize, id: SeriesId, key: &SeriesKey) {
+    if payload.len() == start {
+        payload.extend_from_slice(&0_u32.to_le_bytes());
+    }
+    for number in [id.queue, id.ordinal, key.canonical().len() as u32] {
+        payload.extend_from_slice(&number.to_le_bytes());
+    }
+    payload.extend_from_slice(key.canonical().as_bytes());
+    let count: &mut [u8] = &mut payload[start..start + 4];
+    let next = u32::from_le_bytes([count[0], count[1], count[2], count[3]]) + 1;
+    count.copy_from_slice(&next.to_le_bytes());
+}
+
+/// The definitions in a payload as (queue, ordinal, key bytes).
+pub(crate) fn definitions(payload: &[u8]) -> impl Iterator<Item = (u32, u32, &[u8])> {
+    let mut reader = Reader(payload);
+    let count = reader.u32().unwrap_or(0);
+    (0..count).map_while(move |_| {
+        let (queue, ordinal, length) = (reader.u32()?, reader.u32()?, reader.u32()?);
+        Some((queue, ordinal, reader.take(length as usize)?))
+    })
+}
+
+/// One queue's part of a commit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    pub queue: u32,
+    pub order: u64,
+    ordinals: &'a [u8],
+    times: &'a [u8],
+    values: &'a [u8],
+}
+
+impl<'a> Run<'a> {
+    /// The samples as (ordinal, time, value).
+    pub(crate) fn samples(self) -> impl Iterator<Item = (u32, i64, f64)> + 'a {
+        let ordinals = self.ordinals.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
+        let times = self.times.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes));
+        let values = self.values.as_chunks().0.iter().map(|bytes| f64::from_bits(u64::from_le_bytes(*bytes)));
+        ordinals.zip(times).zip(values).map(|((ordinal, time), value)| (ordinal, time, value))
+    }
+}
+
+/// The runs in the payload of a commit.
+pub(crate) fn runs(payload: &[u8]) -> impl Iterator<Item = Run<'_>> {
+    let mut reader = Reader(payload);
+    let count = reader.u32().unwrap_or(0);
+    (0..count).map_while(move |_| {
+        let (queue, samples) = (reader.u32()?, reader.u32()? as usize);
+        let order = reader.u64()?;
+        Some(Run {
+            queue,
+            order,
+            ordinals: reader.take(samples * 4)?,
+            times: reader.take(samples * 8)?,
+            values: reader.take(samples * 8)?,
+        })
+    })
+}
+
+/// How many bytes of the file a sync mark calls durable.
+pub(crate) fn durable_bytes(payload: &[u8]) -> Option<u64> {
+    Reader(payload).u64()
+}
+
+/// Takes little-endian numbers and runs of bytes; `None` past the end.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+}
