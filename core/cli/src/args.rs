@@ -28,6 +28,7 @@ pub(crate) struct Cli {
 
 /// Which server, and how patiently.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Server")]
 pub(crate) struct Server {
     /// The server to talk to
     #[arg(long = "server", global = true, value_name = "HOST:PORT", env = "SERENO_SERVER", hide_env_values = true,

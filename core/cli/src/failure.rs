@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use sereno_client::ClientError;
+use sereno_client::{ClientError, Waiting};
 
 /// The exit code of `sereno`. Scripts depend on these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +94,12 @@ impl From<ClientError> for Stop {
                 Exit::Unreachable,
                 "start `serenod`, or name the server with `--server HOST:PORT` or SERENO_SERVER",
             ),
+            ClientError::Closed { waiting: Waiting::Notification, .. } => {
+                (Exit::Unreachable, "the server died, or dropped a monitor that read too slowly; watch again")
+            }
             ClientError::Connection { .. } | ClientError::Closed { .. } => (
                 Exit::Unreachable,
-                "the server's log tells why; what was sent and not answered may be stored or not",
+                "the server's log tells why; a metric without its status may be stored or not",
             ),
             ClientError::Timeout { .. } => {
                 (Exit::Timeout, "is the server overloaded? `--timeout` waits longer")

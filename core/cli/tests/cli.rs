@@ -45,9 +45,16 @@ struct Done {
 impl Done {
     /// All of it, with the server's address, which differs from run to run, replaced.
     fn told(&self, address: &str) -> String {
-        let text = format!("{:?}\n--- out\n{}--- err\n{}", self.exit, self.out, self.err);
-        text.replace(address, "SERVER").lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+        trimmed(
+            &format!("{:?}\n--- out\n{}--- err\n{}", self.exit, self.out, self.err)
+                .replace(address, "SERVER"),
+        )
     }
+}
+
+/// Without the blanks at the ends of lines, which a table has and an editor removes.
+fn trimmed(text: &str) -> String {
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 fn on_terminal(args: &str, is_tty: bool, clock: &dyn Clock) -> Done {
@@ -59,7 +66,7 @@ fn on_terminal(args: &str, is_tty: bool, clock: &dyn Clock) -> Done {
         // A progress bar would draw on the terminal of whoever runs the tests.
         err_is_tty: false,
         color: is_tty,
-        width: 60,
+        width: 100,
     };
     let args = ["sereno"].into_iter().chain(args.split(' ').filter(|arg| !arg.is_empty()));
     let exit = run(args.map(Into::into), console, clock);
@@ -90,20 +97,160 @@ fn nobody() -> String {
 fn help_names_every_command_and_exit_code() {
     let done = sereno("--help");
     assert_eq!((done.exit, done.err.as_str()), (Exit::Ok, ""));
-    insta::assert_snapshot!(done.out, @"");
-    insta::assert_snapshot!(sereno("help query").out, @"");
-    insta::assert_snapshot!(sereno("ramp --help").out, @"");
+    insta::assert_snapshot!(trimmed(&done.out), @"
+    Sends metrics to a Sereno server, queries it and watches its notifications
+
+    Usage: sereno [OPTIONS] <COMMAND>
+
+    Commands:
+      send         Send one value of a metric; the server stamps the time
+      ramp         Send a metric at a rate that changes, and tell how long the server took
+      query        Ask for the aggregates of a metric, window by window
+      monitor      Watch notifications until the server stops
+      rules        Work with rule files
+      completions  Print the completions of a shell
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Server:
+          --server <HOST:PORT>  The server to talk to [env: SERENO_SERVER] [default: 127.0.0.1:5678]
+          --timeout <TIME>      How long to wait for a connection, and for each answer [default: 10s]
+          --retries <COUNT>     How often to try again, ever more slowly, while nobody listens there
+                                [default: 4]
+
+    Exit codes:
+      0  done
+      1  the answer is no: no such metric, nothing in the period, a check that failed
+      2  the command line means nothing
+      3  no server there, or it went away
+      4  the server refused
+      5  the server did not answer in time
+    ");
+    insta::assert_snapshot!(trimmed(&sereno("query -h").out), @"
+    Ask for the aggregates of a metric, window by window
+
+    Usage: sereno query [OPTIONS] <METRIC> <AGG> <WINDOW>
+
+    Arguments:
+      <METRIC>  The metric's name
+      <AGG>     `mean`, `min`, `max`, `count`, or any other aggregation that the server has
+      <WINDOW>  The length of a window, like `15s`, `1m`, or plain seconds; 0 asks for the values
+                themselves
+
+    Options:
+          --start <TIME>   The start of the period: RFC 3339, Unix seconds, or `-1h`
+          --end <TIME>     The end of the period, inclusive
+          --last <TIME>    The last stretch of time until now, like `1h`
+      -o, --output <FORM>  The form of the answer [possible values: table, json, csv, plain]
+      -h, --help           Print help (see more with '--help')
+
+    Server:
+          --server <HOST:PORT>  The server to talk to [env: SERENO_SERVER] [default: 127.0.0.1:5678]
+          --timeout <TIME>      How long to wait for a connection, and for each answer [default: 10s]
+          --retries <COUNT>     How often to try again, ever more slowly, while nobody listens there
+                                [default: 4]
+    ");
+    insta::assert_snapshot!(trimmed(&sereno("ramp --help").out), @"
+    Send a metric at a rate that changes, and tell how long the server took
+
+    Usage: sereno ramp [OPTIONS] <STRATEGY> <METRIC> <DURATION> <INITIAL> <FINAL>
+
+    Arguments:
+      <STRATEGY>
+              How the rate goes from INITIAL to FINAL
+
+              Possible values:
+              - constant:    It stays at INITIAL
+              - linear:      By equal steps
+              - exponential: By equal factors
+
+      <METRIC>
+              The metric's name; its values are 1, 2, 3, …
+
+      <DURATION>
+              How long, like `60s`, `2m`, or plain seconds
+
+      <INITIAL>
+              Metrics per second at the start
+
+      <FINAL>
+              Metrics per second at the end
+
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Server:
+          --server <HOST:PORT>
+              The server to talk to
+
+              [env: SERENO_SERVER]
+              [default: 127.0.0.1:5678]
+
+          --timeout <TIME>
+              How long to wait for a connection, and for each answer
+
+              [default: 10s]
+
+          --retries <COUNT>
+              How often to try again, ever more slowly, while nobody listens there
+
+              [default: 4]
+    ");
 }
 
 #[test]
 fn usage_errors_say_what_would_be_right() {
-    let told = |args: &str| sereno(args).told("");
-    insta::assert_snapshot!(told("send foo 3.5"), @"");
-    insta::assert_snapshot!(told("query cpu{host=\"a\"} mean 15s"), @"");
-    insta::assert_snapshot!(told("query foo mean -5"), @"");
-    insta::assert_snapshot!(told("query foo mean 15s --start now --end -1h"), @"");
-    insta::assert_snapshot!(told("ramp exponential foo 10 0 100"), @"");
-    insta::assert_snapshot!(told("--server localhost send foo 1"), @"");
+    let told = |args: &str| sereno(args).told("no server");
+    insta::assert_snapshot!(told("send foo 3.5"), @"
+    Usage
+    --- out
+    --- err
+    error: invalid value '3.5' for '<VALUE>': version 1 of the protocol carries whole numbers from 0 to 4294967295
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(told("query cpu{host=\"a\"} mean 15s"), @r#"
+    Usage
+    --- out
+    --- err
+    error: invalid value 'cpu{host="a"}' for '<METRIC>': version 1 of the protocol carries a metric's name alone, without labels
+
+    For more information, try '--help'.
+    "#);
+    insta::assert_snapshot!(told("query foo mean -5"), @"
+    Usage
+    --- out
+    --- err
+    error: invalid value '-5' for '<WINDOW>': it is 0 or a positive time, like `15s`, `1m`, `0.5`
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(told("query foo mean 15s --start now --end -1h"), @"
+    Usage
+    --- out
+    --- err
+    error: the period ends before it starts
+      hint:  swap `--start` and `--end`
+    ");
+    insta::assert_snapshot!(told("ramp exponential foo 10 0 100"), @"
+    Usage
+    --- out
+    --- err
+    error: an exponential ramp cannot start or end at 0 per second
+      hint:  start at a small rate, like 0.1, or use `linear`
+    ");
+    insta::assert_snapshot!(told("--server localhost send foo 1"), @"
+    Usage
+    --- out
+    --- err
+    error: invalid value 'localhost' for '--server <HOST:PORT>': it is HOST:PORT, like `127.0.0.1:5678` or `[::1]:5678`
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]
@@ -122,11 +269,35 @@ fn a_query_comes_in_the_form_that_was_asked_for() {
     assert_eq!(ask("foo max 15s -o json").trim_end(), json);
     let json = r#"{"metric":"foo","aggregation":null,"window_seconds":0.0,"values":[1.0,2.0,6.0]}"#;
     assert_eq!(ask("foo max 0 -o json").trim_end(), json);
-    insta::assert_snapshot!(ask("foo mean 0 -o table"), @"");
+    insta::assert_snapshot!(trimmed(&ask("foo mean 0 -o table")), @"
+    ╭────────────────╮
+    │ sample   value │
+    ╞════════════════╡
+    │      1       1 │
+    │      2       2 │
+    │      3       6 │
+    ╰────────────────╯
+    ");
 
     let args = format!("--server {} query foo mean 0", server.address());
     let on_terminal = on_terminal(&args, true, &ManualClock::new(NOW)).out;
-    insta::assert_snapshot!(on_terminal, @"");
+    insta::assert_snapshot!(trimmed(&on_terminal), @"
+    ╭────────────────╮
+    │ sample   value │
+    ╞════════════════╡
+    │      1       1 │
+    │      2       2 │
+    │      3       6 │
+    ╰────────────────╯
+             6 ┤  █
+               ┤  █
+               ┤  █
+               ┤  █
+               ┤  █
+               ┤  █
+               ┤ ▆█
+             1 ┤▁██
+    ");
 }
 
 #[test]
@@ -146,45 +317,113 @@ fn a_query_reaches_the_server_with_its_period() {
     assert_eq!(period(""), [0.5, 0.0, 0.0]);
     assert_eq!(period("--last 1h"), [0.5, 1_499_996_400.0, 0.0]);
     assert_eq!(period("--start -10m --end now"), [0.5, 1_499_999_400.0, 1_500_000_000.0]);
-    assert_eq!(period("--start 2017-07-14T04:00:00+02:00 --end 1499999999.5"), [0.5, 1_499_997_600.0, 1_499_999_999.5]);
+    assert_eq!(
+        period("--start 2017-07-14T04:00:00+02:00 --end 1499999999.5"),
+        [0.5, 1_499_997_600.0, 1_499_999_999.5]
+    );
 }
 
 #[test]
 fn an_answer_that_is_no_has_its_exit_code_and_its_reason() {
     let server = server_with_foo();
     let told = |args: &str| sereno(&format!("--server {} {args}", server.address())).told(server.address());
-    insta::assert_snapshot!(told("query bar mean 15s"), @"");
-    insta::assert_snapshot!(told("query empty mean 15s"), @"");
-    insta::assert_snapshot!(told("query foo meen 15s"), @"");
-    insta::assert_snapshot!(told("send busy 1"), @"");
-    insta::assert_snapshot!(told("--timeout 0.02 send silent 1"), @"");
+    insta::assert_snapshot!(told("query bar mean 15s"), @"
+    Negative
+    --- out
+    --- err
+    error: `SERVER` has no metric `bar`
+      hint:  check its spelling, or send it first: `sereno send bar 1`
+    ");
+    insta::assert_snapshot!(told("query empty mean 15s"), @"
+    Negative
+    --- out
+    --- err
+    error: `empty` has no sample in the period
+      hint:  widen `--start` and `--end`, or `--last`
+    ");
+    insta::assert_snapshot!(told("query foo meen 15s"), @"
+    Refused
+    --- out
+    --- err
+    error: `SERVER` cannot answer `meen foo`: bad_format
+      hint:  is the aggregation spelt right? Besides mean, min, max and count the server has those in its scripts
+    ");
+    insta::assert_snapshot!(told("send busy 1"), @"
+    Refused
+    --- out
+    --- err
+    error: `SERVER` refused the metric: server_unavailable
+      hint:  the server is too busy now; try again in a moment
+    ");
+    insta::assert_snapshot!(told("--timeout 0.02 send silent 1"), @"
+    Timeout
+    --- out
+    --- err
+    error: `SERVER` did not answer within 20ms while metrics waited for their status
+      hint:  is the server overloaded? `--timeout` waits longer
+    ");
 }
 
 #[test]
 fn nobody_there_is_tried_again_and_then_told() {
     let address = nobody();
-    insta::assert_snapshot!(sereno(&format!("--server {address} --retries 0 send foo 1")).told(&address), @"");
+    insta::assert_snapshot!(sereno(&format!("--server {address} --retries 0 send foo 1")).told(&address), @"
+    Unreachable
+    --- out
+    --- err
+    error: failed to connect to `SERVER`
+      cause: Connection refused (os error 111)
+      hint:  start `serenod`, or name the server with `--server HOST:PORT` or SERENO_SERVER
+    ");
     let again = sereno(&format!("--server {address} --retries 1 monitor"));
     assert_eq!(again.exit, Exit::Unreachable);
-    assert!(again.err.starts_with(&format!("nobody listens at `{address}`, trying again in 250ms\n")), "{}", again.err);
+    assert!(
+        again.err.starts_with(&format!("nobody listens at `{address}`, trying again in 250ms\n")),
+        "{}",
+        again.err
+    );
 }
 
 #[test]
 fn a_monitor_prints_what_it_is_told_and_nothing_that_steers_a_terminal() {
-    let notices = ["foo_high: mean(foo) over 15s is 12 (>= 10)", "foo_high: resolved", "evil\x1b[2J\nsecond line"];
+    let notices =
+        ["foo_high: mean(foo) over 15s is 12 (>= 10)", "foo_high: resolved", "evil\x1b[2J\nsecond line"];
     let server = TestServer::start(notices.map(|message| (NOW, message.to_owned())).to_vec());
     let args = format!("--server {} monitor", server.address());
-    insta::assert_snapshot!(sereno(&args).told(server.address()), @"");
-    insta::assert_snapshot!(sereno(&format!("{args} -o json")).out, @"");
+    insta::assert_snapshot!(sereno(&args).told(server.address()), @r"
+    Ok
+    --- out
+    2017-07-14T02:40:00.000Z foo_high: mean(foo) over 15s is 12 (>= 10)
+    2017-07-14T02:40:00.000Z foo_high: resolved
+    2017-07-14T02:40:00.000Z evil\u{1b}[2J\nsecond line
+    --- err
+    `SERVER` is shutting down
+    ");
+    insta::assert_snapshot!(sereno(&format!("{args} -o json")).out, @r#"
+    {"time":"2017-07-14T02:40:00.000Z","message":"foo_high: mean(foo) over 15s is 12 (>= 10)"}
+    {"time":"2017-07-14T02:40:00.000Z","message":"foo_high: resolved"}
+    {"time":"2017-07-14T02:40:00.000Z","message":"evil\u001b[2J\nsecond line"}
+    "#);
     let colored = on_terminal(&args, true, &ManualClock::new(NOW)).out.replace('\x1b', "^");
-    insta::assert_snapshot!(colored, @"");
+    insta::assert_snapshot!(colored, @r"
+    ^[90m2017-07-14T02:40:00.000Z^[0m ^[31mfoo_high: mean(foo) over 15s is 12 (>= 10)^[0m
+    ^[90m2017-07-14T02:40:00.000Z^[0m ^[32mfoo_high: resolved^[0m
+    ^[90m2017-07-14T02:40:00.000Z^[0m ^[31mevil\u{1b}[2J\nsecond line^[0m
+    ");
 }
 
 #[test]
 fn a_monitor_that_is_cut_off_says_so() {
     let bytes = NotificationResponse::new(NOW, "foo_high").encode();
     let address = TestServer::script(move |mut stream| stream.write_all(&bytes));
-    insta::assert_snapshot!(sereno(&format!("--server {address} monitor")).told(&address), @"");
+    insta::assert_snapshot!(sereno(&format!("--server {address} monitor")).told(&address), @"
+    Unreachable
+    --- out
+    2017-07-14T02:40:00.000Z foo_high
+    --- err
+    error: `SERVER` closed the connection while a monitor waited for notifications
+      hint:  the server died, or dropped a monitor that read too slowly; watch again
+    ");
 }
 
 #[test]
@@ -202,7 +441,11 @@ fn a_ramp_sends_exactly_what_its_rates_come_to() {
 #[test]
 fn a_ramp_counts_what_was_refused() {
     let server = TestServer::start(Vec::new());
-    let done = on_terminal(&format!("--server {} ramp constant busy 0.01 1000 0", server.address()), false, &SystemClock::new());
+    let done = on_terminal(
+        &format!("--server {} ramp constant busy 0.01 1000 0", server.address()),
+        false,
+        &SystemClock::new(),
+    );
     assert_eq!(done.exit, Exit::Refused);
     assert!(done.out.contains("server_unavailable          10"), "{}", done.out);
     assert!(done.err.contains("refused 10 of 10 metrics"), "{}", done.err);

@@ -84,7 +84,7 @@ pub enum Waiting {
     Statuses,
     /// The windows of a query.
     Windows,
-    /// The rest of a notification.
+    /// The next notification.
     Notification,
 }
 
@@ -94,7 +94,7 @@ impl std::fmt::Display for Waiting {
             Self::Connection => "connecting",
             Self::Statuses => "metrics waited for their status",
             Self::Windows => "a query waited for its answer",
-            Self::Notification => "a notification was under way",
+            Self::Notification => "a monitor waited for notifications",
         })
     }
 }

@@ -51,7 +51,16 @@ mod tests {
     #[test]
     fn a_rise_looks_like_one() {
         let values: Vec<f32> = (0..16).map(|i| i as f32).collect();
-        insta::assert_snapshot!(plot(&values, 80), @"");
+        insta::assert_snapshot!(plot(&values, 80), @"
+        15 ┤              ▄█
+           ┤            ▃███
+           ┤          ▃▇████
+           ┤        ▃▇██████
+           ┤      ▂▆████████
+           ┤    ▂▆██████████
+           ┤  ▁▆████████████
+         0 ┤▁▅██████████████
+        ");
     }
 
     #[test]

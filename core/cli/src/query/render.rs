@@ -12,7 +12,7 @@ use crate::console::Console;
 /// Numbered rows, and a plot for the eyes when there are any.
 pub(super) fn table(args: &Query, values: &[f32], console: &mut Console) -> io::Result<()> {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_BORDERS_ONLY.with_rounded_corners());
     table.set_header([row_name(args), value_name(args)]);
     table.add_rows(values.iter().enumerate().map(|(i, value)| [(i + 1).to_string(), value.to_string()]));
     table.column_iter_mut().for_each(|column| column.set_cell_alignment(CellAlignment::Right));
