@@ -51,15 +51,17 @@ fn print_json(notice: &Notice, console: &mut Console) -> Result<(), Stop> {
     Ok(console.out.write_all(b"\n")?)
 }
 
-/// Version 1 carries no kind, so it is taken from the message, `rule: kind, …`; what names no kind fires.
+/// Version 1 carries no kind, so it is taken from the message: `kind: …` where the rule has words of its own, else
+/// `rule: kind, …`. What names no kind fires.
 fn color(message: &str) -> Color {
-    let said = message.split_once(": ").map_or(message, |(_rule, said)| said);
-    match said.split([',', ' ', ':']).next() {
-        Some("resolved") => Color::Green,
-        Some("closed") => Color::Grey,
-        Some("still" | "reminder") => Color::Yellow,
-        _ => Color::Red,
-    }
+    let mut words = message.splitn(3, ": ").take(2).filter_map(|part| part.split(',').next());
+    let kind = words.find_map(|word| match word {
+        "resolved" => Some(Color::Green),
+        "closed" => Some(Color::Grey),
+        "still" => Some(Color::Yellow),
+        _ => None,
+    });
+    kind.unwrap_or(Color::Red)
 }
 
 #[cfg(test)]
@@ -71,6 +73,8 @@ mod tests {
         assert_eq!(color("foo_high: mean(foo) over 15s is 12 (>= 10), highest 14"), Color::Red);
         assert_eq!(color("foo_high: resolved, mean(foo) over 15s is 3"), Color::Green);
         assert_eq!(color("foo_high: closed, the rule was removed"), Color::Grey);
-        assert_eq!(color("something else"), Color::Red);
+        assert_eq!(color("resolved: the disk has room"), Color::Green);
+        assert_eq!(color("still: the disk is full"), Color::Yellow);
+        assert_eq!(color("the disk is full"), Color::Red);
     }
 }
