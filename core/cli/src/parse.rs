@@ -1,5 +1,5 @@
 //! Arguments as people write them. Each reader gives the end of a sentence that clap begins:
-//! "invalid value 'x' for '<Y>': …".
+//! `invalid value 'x' for '<Y>': …`.
 
 use std::time::{Duration, UNIX_EPOCH};
 

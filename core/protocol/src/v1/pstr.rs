@@ -4,7 +4,7 @@
 
 use super::error::{Field, FormatError};
 
-/// Reads a text. Cost: constant for ASCII in effect, since a field is at most 128 bytes and nothing is allocated.
+/// Reads a text; allocates nothing.
 pub(super) fn decode<const N: usize>(field: Field, bytes: &[u8; N]) -> Result<&str, FormatError> {
     let length = usize::from(bytes[0]);
     let Some(text) = bytes[1..].get(..length) else {
