@@ -1,0 +1,183 @@
+//! The query handlers: read a query, have it executed, write the answer.
+//!
+//! Handlers wait for clients and never compute; the query workers compute and never wait for clients. Between them is
+//! the queue `queries`. A query sees the store as it was when it was read from its connection.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sereno_model::{Selector, TimeRange, Timestamp};
+use sereno_protocol::v1::{QUERY_BYTES, Query, QueryPartialResponse, Status};
+use sereno_query::{Anchored, Budget, Native, QueryError, Reducer, anchored};
+use sereno_rules::Rules;
+use sereno_runtime::{Clock, Metrics, Queue, Shutdown, threads};
+use sereno_storage::{Snapshot, Store};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tracing::{debug, error, warn};
+
+use crate::connection::Connection;
+
+/// What all query handlers share.
+#[derive(Clone)]
+pub(crate) struct QueryHandler {
+    pub store: Store,
+    pub rules: Rules,
+    pub clock: Arc<dyn Clock>,
+    pub jobs: Queue<Job>,
+    pub samples_max: usize,
+    pub request_timeout: Duration,
+    pub query_timeout: Duration,
+    pub stop: Shutdown,
+}
+
+/// A query that waits for a worker.
+pub(crate) struct Job {
+    selector: Selector,
+    reducer: Arc<dyn Reducer>,
+    range: TimeRange,
+    window_secs: f64,
+    snapshot: Snapshot,
+    samples_max: usize,
+    deadline: Duration,
+    answer: oneshot::Sender<Result<Anchored, QueryError>>,
+}
+
+impl QueryHandler {
+    /// Serves one connection: one query, one answer.
+    pub(crate) async fn serve(self, connection: Connection) {
+        let peer = connection.peer;
+        let Ok((mut stream, _place)) = connection.bind() else { return };
+        let mut record = [0; QUERY_BYTES];
+        let read = tokio::select! {
+            read = tokio::time::timeout(self.request_timeout, stream.read_exact(&mut record)) => read,
+            () = self.stop.stopping() => return,
+        };
+        if !matches!(read, Ok(Ok(_))) {
+            return;
+        }
+        let answer = match Query::decode(&record) {
+            Ok(query) => self.answer(&query).await,
+            Err(error) => {
+                debug!(%peer, %error, "A query cannot be read.");
+                failed(Status::BadFormat)
+            }
+        };
+        if let Err(error) = self.write(&mut stream, &answer).await {
+            debug!(%peer, %error, "The answer to a query was not read.");
+        }
+    }
+
+    async fn answer(&self, query: &Query<'_>) -> Vec<u8> {
+        let raw = query.window_secs() == 0.0;
+        let library = &self.rules.generation().library;
+        let aggregation = library.aggregation(query.aggregation());
+        // Raw values need no aggregation, so any name goes.
+        let Some(reducer) = aggregation.or_else(|| raw.then(|| Arc::new(Native::Last) as _)) else {
+            return failed(Status::BadFormat);
+        };
+        let (sender, answer) = oneshot::channel();
+        let job = Job {
+            selector: Selector::exact(query.identifier()),
+            reducer,
+            range: period(query),
+            window_secs: query.window_secs(),
+            snapshot: self.store.snapshot(),
+            samples_max: self.samples_max,
+            deadline: self.clock.monotonic() + self.query_timeout,
+            answer: sender,
+        };
+        if self.jobs.try_send(job).is_err() {
+            return failed(Status::ServerUnavailable);
+        }
+        match answer.await {
+            Ok(Ok(Anchored::Values(values))) => encode(&values),
+            Ok(Ok(Anchored::UnknownSeries)) => failed(Status::DoesNotExist),
+            Ok(Ok(Anchored::Empty)) => failed(Status::Empty),
+            Ok(Err(error)) => failed(status(query.identifier(), &error)),
+            // The worker panicked; it has said so.
+            Err(_) => failed(Status::ServerError),
+        }
+    }
+
+    async fn write(&self, stream: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
+        let write = async {
+            stream.write_all(answer).await?;
+            stream.shutdown().await
+        };
+        tokio::time::timeout(self.query_timeout, write).await?
+    }
+}
+
+/// The period of a query. Its end is inclusive, to the whole microsecond: near today a float of seconds tells no finer,
+/// and stamps of one millisecond may lie a few nanoseconds apart.
+fn period(query: &Query<'_>) -> TimeRange {
+    let end = query.end().map_or(Timestamp::MAX, |end| end + Duration::from_micros(1));
+    TimeRange::new(query.start().unwrap_or(Timestamp::MIN), end)
+}
+
+fn status(metric: &str, error: &QueryError) -> Status {
+    match error {
+        QueryError::Window { .. } | QueryError::Map | QueryError::AcrossMissing { .. } => Status::BadFormat,
+        QueryError::Deadline => {
+            warn!(metric, %error, "A query was given up.");
+            Status::ServerUnavailable
+        }
+        QueryError::TooManySamples { .. } => {
+            warn!(metric, %error, "A query was refused.");
+            Status::ServerError
+        }
+        QueryError::Reduce(failure) => {
+            let cause: &dyn std::error::Error = &*failure.source;
+            warn!(metric, error = %failure, cause, "A query failed.");
+            Status::ServerError
+        }
+    }
+}
+
+fn failed(status: Status) -> Vec<u8> {
+    QueryPartialResponse::failed(status).encode().to_vec()
+}
+
+fn encode(values: &[f64]) -> Vec<u8> {
+    let Some(last) = values.len().checked_sub(1) else { return failed(Status::Empty) };
+    let response = |(index, value): (usize, &f64)| {
+        QueryPartialResponse { status: Status::Ok, value: *value as f32, last: index == last }.encode()
+    };
+    values.iter().enumerate().flat_map(response).collect()
+}
+
+/// Starts the threads that execute queries. They end when the queue is closed and empty.
+pub(crate) fn start_workers(
+    count: usize,
+    jobs: &Queue<Job>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let executed = metrics.counter("queries_total", &[]);
+    let worker = |index| {
+        let (jobs, clock, executed) = (jobs.clone(), clock.clone(), executed.clone());
+        threads::spawn(&format!("query-worker-{index}"), threads::SCRIPT_STACK_BYTES, move || {
+            while let Some(job) = jobs.recv_blocking() {
+                executed.inc();
+                execute(job, &*clock);
+            }
+        })
+    };
+    (0..count).map(worker).collect()
+}
+
+fn execute(job: Job, clock: &dyn Clock) {
+    let budget = Budget { clock, deadline: job.deadline, samples_max: job.samples_max };
+    let run = || anchored(&job.snapshot, &job.selector, job.range, job.window_secs, &*job.reducer, &budget);
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+        // A client that has gone does not want its answer.
+        Ok(answer) => drop(job.answer.send(answer)),
+        Err(_) => {
+            error!(metric = job.selector.name.as_str(), "A query panicked; this is a bug of the server.")
+        }
+    }
+}
