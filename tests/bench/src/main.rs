@@ -1,0 +1,43 @@
+//! Benchmarks of the whole server, on the loopback: `cargo run --release -p sereno-bench -- v1 [SECONDS]`.
+//!
+//! The server is a process of its own (this program, started again), so that its CPU seconds are told apart from the
+//! clients'. Each figure stands beside a bare TCP ping-pong of the same sizes, measured right before in the same way:
+//! machines are noisy, ratios are not. `idle` starts a server with 1,000 rules and tells what it uses.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures the machine's own time")]
+
+mod idle;
+mod load;
+mod process;
+mod servers;
+mod v1;
+
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["v1"] => v1::run(Duration::from_secs(3)),
+        ["v1", seconds] => {
+            seconds.parse().map_err(io::Error::other).and_then(|s| v1::run(Duration::from_secs(s)))
+        }
+        ["idle"] => idle::run(Duration::from_secs(30)),
+        // The other side of the wire, started by the above.
+        ["serve-bare"] => servers::bare(),
+        ["serve-sereno", directory] => servers::sereno(directory.as_ref()),
+        _ => {
+            eprintln!("usage: sereno-bench v1 [SECONDS] | idle");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
