@@ -15,6 +15,9 @@ mod reduce;
 mod track;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use across::{Across, AcrossError, reduce_group};
 pub use anchored::{Anchored, anchored};
 pub use budget::{Budget, QueryError};

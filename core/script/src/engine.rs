@@ -12,16 +12,23 @@ use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
     BasicMathPackage, BasicStringPackage, LanguageCorePackage, LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{Dynamic, Engine, EvalAltResult};
+use rhai::{Engine, OptimizationLevel};
 use sereno_runtime::Clock;
 use tracing::info;
 
+use crate::convert::Outcome;
 use crate::limits::Limits;
 use crate::{functions, meter, operators, subject, verdict, window};
 
 const VARIABLES_MAX: usize = 128;
 const FUNCTIONS_MAX: usize = 128;
 const MODULES_MAX: usize = 16;
+/// Calls times expressions, as deep as they may nest: each level takes about 2 KiB of stack in release builds, 6 KiB
+/// in debug builds, and a rule that calls an aggregation takes it twice. The defaults reach half of it.
+const NESTING_MAX: usize = 1_024;
+/// Entries of arrays and maps, those inside counted too. So values nest no deeper, and printing, comparing or freeing
+/// one recurses.
+const SIZE_MAX: usize = 1_000;
 
 /// What running a script needs. Shared by all scripts; nothing in it changes.
 pub(crate) struct Host {
@@ -75,26 +82,36 @@ fn register_packages(engine: &mut Engine) {
 
 /// `sleep` comes with the language core and no limit could interrupt it; `eval` would escape every lint.
 fn forbid(engine: &mut Engine) {
-    engine.register_fn("sleep", |_seconds: Dynamic| -> Result<(), Box<EvalAltResult>> {
+    let refuse = || -> Outcome<()> {
         Err("a script cannot wait: remember in `this` and look again at the next tick".into())
-    });
+    };
+    // Both types by name: a function for exactly the argument's type goes before one for any.
+    engine.register_fn("sleep", move |_seconds: i64| refuse());
+    engine.register_fn("sleep", move |_seconds: f64| refuse());
     engine.disable_symbol("eval");
+    // A function that carries functions that carry functions is as deep as a script cares to build it, and freeing it
+    // recurses.
+    engine.disable_symbol("curry");
 }
 
 fn limit(engine: &mut Engine, limits: &Limits) {
+    let expression_depth = limits.expression_depth_max.clamp(8, 64);
+    let call_depth = limits.call_depth_max.min(NESTING_MAX / expression_depth);
     engine
         .set_max_operations(limits.operations_max)
-        .set_max_call_levels(limits.call_depth_max)
-        .set_max_expr_depths(limits.expression_depth_max, limits.expression_depth_max)
+        .set_max_call_levels(call_depth)
+        .set_max_expr_depths(expression_depth, expression_depth)
         .set_max_string_size(limits.string_bytes_max)
-        .set_max_array_size(limits.array_len_max)
-        .set_max_map_size(limits.map_len_max)
+        .set_max_array_size(limits.array_len_max.min(SIZE_MAX))
+        .set_max_map_size(limits.map_len_max.min(SIZE_MAX))
         .set_max_variables(VARIABLES_MAX)
         .set_max_functions(FUNCTIONS_MAX)
         .set_max_modules(MODULES_MAX)
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
-        .set_fast_operators(false);
+        .set_fast_operators(false)
+        // The optimizer would drop branches before the lint has seen them, and fold comparisons by Rhai's rules.
+        .set_optimization_level(OptimizationLevel::None);
     engine.on_progress(meter::progress);
 }
 

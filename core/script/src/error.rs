@@ -38,7 +38,7 @@ impl ScriptError {
 
     /// What the engine says, at the innermost place that it names.
     pub(crate) fn from_engine(texts: &Texts, error: Box<EvalAltResult>) -> Self {
-        let (file, error) = innermost(error);
+        let (file, error) = innermost(*error);
         let source = file.and_then(|file| texts.get(&file)).unwrap_or_else(|| texts.main());
         let (line, column) = line_and_column(error.position());
         let (kind, message) = explain(error);
@@ -48,17 +48,17 @@ impl ScriptError {
 }
 
 /// The cause of an error, and the source of the function in which it happened, if that is not the script itself.
-fn innermost(mut error: Box<EvalAltResult>) -> (Option<String>, EvalAltResult) {
+fn innermost(mut error: EvalAltResult) -> (Option<String>, EvalAltResult) {
     let mut file = None;
     loop {
-        match *error {
+        match error {
             EvalAltResult::ErrorInFunctionCall(_, source, inner, _) => {
                 if !source.is_empty() {
                     file = Some(source);
                 }
-                error = inner;
+                error = *inner;
             }
-            EvalAltResult::ErrorInModule(_, inner, _) => error = inner,
+            EvalAltResult::ErrorInModule(_, inner, _) => error = *inner,
             cause => return (file, cause),
         }
     }
@@ -71,7 +71,7 @@ fn explain(mut error: EvalAltResult) -> (ErrorKind, String) {
         E::ErrorRuntime(value, _) | E::ErrorTerminated(value, _) => value.to_string(),
         E::ErrorTooManyOperations(_) => "the script used up its operations for one call".to_owned(),
         E::ErrorStackOverflow(_) => "functions call each other too deep".to_owned(),
-        E::ErrorDataTooLarge(what, _) => format!("{} grew too large", what.to_lowercase()),
+        E::ErrorDataTooLarge(what, _) => format!("{} grew too large", too_large(what)),
         E::ErrorFunctionNotFound(signature, _) => format!("there is no function `{signature}`"),
         E::ErrorVariableNotFound(name, _) => format!("there is no variable `{name}`"),
         E::ErrorPropertyNotFound(name, _) => format!("there is no `{name}`"),
@@ -88,6 +88,14 @@ fn explain(mut error: EvalAltResult) -> (ErrorKind, String) {
             | E::ErrorTooManyModules(_)
     );
     (if limit { ErrorKind::Limit } else { ErrorKind::Failed }, message)
+}
+
+fn too_large(what: &str) -> &'static str {
+    match what {
+        _ if what.contains("string") => "a text",
+        _ if what.contains("map") => "a map",
+        _ => "an array",
+    }
 }
 
 /// What the parser says, at its place. Rhai reports where it noticed, which may be just after the mistake.

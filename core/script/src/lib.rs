@@ -35,6 +35,9 @@ mod unit;
 mod verdict;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::{ErrorKind, ScriptError};
 pub use instance::{Instance, ParamValue, Value};
 pub use library::{Library, Source};

@@ -19,15 +19,16 @@ pub struct Limits {
     /// How long one call may take. Default 1 s.
     #[serde(with = "units::duration")]
     pub deadline: Duration,
-    /// How deep functions may call each other. Default 32.
+    /// How deep functions may call each other. Default 16; lowered so that the product with `expression_depth_max` is
+    /// at most 1,024, which is what fits the stack.
     pub call_depth_max: usize,
-    /// How deep an expression may nest. Default 64.
+    /// How deep an expression may nest, 8 to 64; 32 is enough for a sum of 28 terms, or 24 times `else if`. Default 32.
     pub expression_depth_max: usize,
     /// The longest text, in bytes. Default 65,536.
     pub string_bytes_max: usize,
-    /// The longest array. Default 10,000.
+    /// The most entries of an array, those of arrays inside it included; at most 1,000. Default 1,000.
     pub array_len_max: usize,
-    /// The most entries of a map. Default 1,000.
+    /// The most entries of a map, those of maps inside it included; at most 1,000. Default 1,000.
     pub map_len_max: usize,
     /// What an instance may remember between ticks, in bytes, roughly. Default 16,384.
     pub memory_bytes_max: usize,
@@ -40,10 +41,10 @@ impl Default for Limits {
             operations_per_tick_max: 20_000_000,
             samples_max: 50_000_000,
             deadline: Duration::from_secs(1),
-            call_depth_max: 32,
-            expression_depth_max: 64,
+            call_depth_max: 16,
+            expression_depth_max: 32,
             string_bytes_max: 65_536,
-            array_len_max: 10_000,
+            array_len_max: 1_000,
             map_len_max: 1_000,
             memory_bytes_max: 16_384,
         }

@@ -3,7 +3,10 @@
 //! Rhai counts operations from zero in every call and knows nothing of the time or of the samples that native
 //! functions look at. So each thread carries a meter while a script runs on it: the engine's progress hook and the
 //! native functions report to it, and a call made from within a call (`s.agg` with a scripted aggregation) goes on
-//! counting where the outer one is. What stops a script here cannot be caught by its `try`.
+//! counting where the outer one is.
+//!
+//! A script that is stopped stays stopped: every further operation of the call fails too, whatever it does with the
+//! error.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use rhai::{Dynamic, EvalAltResult, Position};
 use sereno_runtime::Clock;
 use sereno_runtime::units::format_duration;
 
+use crate::convert::Outcome;
 use crate::limits::Limits;
 
 /// What the calls for one rule at one tick have used up; a fresh one for each tick.
@@ -56,6 +60,8 @@ struct Meter {
     operations: Cell<u64>,
     samples: Cell<u64>,
     lines: Cell<u32>,
+    /// Why no further operation is allowed.
+    stopped: RefCell<Option<String>>,
 }
 
 impl Meter {
@@ -69,6 +75,7 @@ impl Meter {
             operations: Cell::new(0),
             samples: Cell::new(0),
             lines: Cell::new(0),
+            stopped: RefCell::new(None),
         }
     }
 
@@ -81,6 +88,7 @@ impl Meter {
         self.operations.set(0);
         self.samples.set(budget.samples);
         self.lines.set(0);
+        self.stopped.replace(None);
     }
 
     fn stop(&self) -> Budget {
@@ -91,12 +99,44 @@ impl Meter {
         }
     }
 
-    /// The reason to stop, if there is one.
+    /// The reason to stop, if the time is up.
     fn check_time(&self) -> Option<String> {
         let now = self.clock.borrow().as_ref()?.monotonic();
         let deadline = self.limits.get()?.deadline;
         (now >= self.deadline.get())
             .then(|| format!("the script ran longer than its {}", format_duration(deadline)))
+    }
+
+    /// The reason to stop after so many operations of this call, if there is one.
+    fn check_operations(&self, operations: u64) -> Option<String> {
+        self.operations.set(operations);
+        let limit = self.limits.get()?.operations_per_tick_max;
+        if self.operations_before.get() + operations > limit {
+            return Some(format!("the scripts of this rule used up their {limit} operations for one tick"));
+        }
+        if operations.is_multiple_of(OPERATIONS_PER_CLOCK) { self.check_time() } else { None }
+    }
+
+    fn check_samples(&self, samples: usize) -> Option<String> {
+        let total = self.samples.get().saturating_add(samples as u64);
+        self.samples.set(total);
+        let limit = self.limits.get()?.samples_max;
+        if total > limit {
+            return Some(format!("the script looked at more than its {limit} samples"));
+        }
+        self.check_time()
+    }
+
+    /// The reason to stop: the first one, which holds from then on.
+    fn stop_for(&self, reason: impl FnOnce() -> Option<String>) -> Option<Dynamic> {
+        if !self.running.get() {
+            return None;
+        }
+        let mut stopped = self.stopped.borrow_mut();
+        if stopped.is_none() {
+            *stopped = reason();
+        }
+        stopped.as_ref().map(|reason| reason.clone().into())
     }
 }
 
@@ -125,38 +165,15 @@ pub(crate) fn metered<T>(
 
 /// The engine's progress hook: told of every operation, gives a reason to stop.
 pub(crate) fn progress(operations: u64) -> Option<Dynamic> {
-    METER.with(|meter| {
-        if !meter.running.get() {
-            return None;
-        }
-        meter.operations.set(operations);
-        let limit = meter.limits.get()?.operations_per_tick_max;
-        if meter.operations_before.get() + operations > limit {
-            return Some(
-                format!("the scripts of this rule used up their {limit} operations for one tick").into(),
-            );
-        }
-        let look = operations.is_multiple_of(OPERATIONS_PER_CLOCK);
-        look.then(|| meter.check_time())?.map(Dynamic::from)
-    })
+    METER.with(|meter| meter.stop_for(|| meter.check_operations(operations)))
 }
 
 /// Tells that a native function looks at `samples`.
-pub(crate) fn charge(samples: usize) -> Result<(), Box<EvalAltResult>> {
-    METER.with(|meter| {
-        let Some(limits) = meter.limits.get().filter(|_| meter.running.get()) else { return Ok(()) };
-        let total = meter.samples.get().saturating_add(samples as u64);
-        meter.samples.set(total);
-        let reason = if total > limits.samples_max {
-            Some(format!("the script looked at more than its {} samples", limits.samples_max))
-        } else {
-            meter.check_time()
-        };
-        match reason {
-            Some(reason) => Err(EvalAltResult::ErrorTerminated(reason.into(), Position::NONE).into()),
-            None => Ok(()),
-        }
-    })
+pub(crate) fn charge(samples: usize) -> Outcome<()> {
+    match METER.with(|meter| meter.stop_for(|| meter.check_samples(samples))) {
+        Some(reason) => Err(EvalAltResult::ErrorTerminated(reason, Position::NONE).into()),
+        None => Ok(()),
+    }
 }
 
 /// Whether the call may print another line.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rhai::{Dynamic, Engine};
 use sereno_model::{Level, TimeRange};
-use sereno_query::{Across, Reducer, Window, reduce_group};
+use sereno_query::{Across, ReduceError, Reduced, Reducer, Window, reduce_group};
 
 use crate::convert::{Outcome, duration_argument, from_params, from_reduced};
 use crate::error::describe;
@@ -67,8 +67,24 @@ impl Subject {
 
     fn reduce(&self, reducer: &dyn Reducer, length: Duration, across: Option<Across>) -> Outcome<Dynamic> {
         let range = TimeRange::before(self.instance.now, length);
-        let reduced = reduce_group(&self.instance.series, range, reducer, across);
+        let reduced = reduce_group(&self.instance.series, range, &Charged(reducer), across);
+        // What stopped an aggregation stops the rule: it is not an error that the rule may catch.
+        meter::charge(0)?;
         reduced.map(from_reduced).map_err(|error| describe(&error).into())
+    }
+}
+
+/// A reducer that charges the meter for what it reads.
+#[derive(Debug)]
+struct Charged<'a>(&'a dyn Reducer);
+
+impl Reducer for Charged<'_> {
+    fn reduce(&self, window: &Window) -> Result<Reduced, ReduceError> {
+        match meter::charge(window.count()) {
+            Ok(()) => self.0.reduce(window),
+            // The meter has stopped the script; nobody sees this answer.
+            Err(_) => Ok(Reduced::None),
+        }
     }
 }
 
