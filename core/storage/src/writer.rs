@@ -328,11 +328,20 @@ impl Writer {
 
     fn sync(&self) {
         self.dirty.store(false, Ordering::Release);
-        let work = self.seat().stream.begin_sync();
+        let work = self.with_stream(Stream::begin_sync);
         let outcome = work.run(&self.context);
         self.measures.syncs.inc();
         self.measures.sync_failures.add(outcome.failures);
-        self.seat().stream.end_sync(outcome.synced, outcome.failed);
+        self.with_stream(|stream| stream.end_sync(outcome.synced, outcome.failed));
+    }
+
+    /// Takes the seat for something other than a commit, and then commits for those who found it taken.
+    fn with_stream<T>(&self, body: impl FnOnce(&mut Stream) -> T) -> T {
+        let result = body(&mut self.seat().stream);
+        if !self.inbox().waiting.is_empty() {
+            self.commit_if_free(usize::MAX);
+        }
+        result
     }
 
     /// Commits what waits, refuses what comes later, and makes the log durable.

@@ -121,3 +121,18 @@ fn one_process_at_a_time() {
     let second = Store::open(&config, Arc::new(FailingDisk::default()), clock(), &Metrics::default());
     assert!(matches!(second, Err(OpenError::Locked { .. })));
 }
+
+#[test]
+fn nobody_waits_for_the_next_commit_of_someone_else() {
+    // A batch that came while the writer's thread held the seat to sync was once answered only when the next one came.
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config { sync_interval: std::time::Duration::ZERO, ..config(directory.path()) };
+    let (store, _) = open(&config);
+    for value in 0..20_000 {
+        assert!(
+            send(&store, "foo", [f64::from(value)]).is_ok(),
+            "each is answered without another behind it"
+        );
+    }
+    assert_eq!(values(&store, "foo").len(), 20_000);
+}
