@@ -1,7 +1,6 @@
-//! What a window costs: natively, as a shipped aggregation (which is lowered), and in Rhai.
-//!
-//! Measured on two shared cores, windows of 15 samples: see the table in `core/script/benches/README.md`.
-#![expect(missing_docs, reason = "the macros of criterion make public items")]
+//! What a window of 15 samples costs, and what a load does. On a shared machine of two cores: `mean` and `p95`, which
+//! are lowered, 16 and 57 ns; the mean in Rhai 0.7 µs, with two comparisons 1.2 µs, three native calls 2.2 µs, a loop
+//! over the samples 3.3 µs; a load of the shipped aggregations 1.0 ms, unchanged 0.5 ms.
 
 use std::hint::black_box;
 use std::path::PathBuf;

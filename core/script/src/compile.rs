@@ -117,7 +117,7 @@ impl<'a> Compiler<'a> {
     fn library(&mut self, source: &Source) -> Result<Import, Vec<Diagnostic>> {
         let (texts, ast) = self.compile(source, Kind::Library)?;
         let module = Module::eval_ast_as_new(Scope::new(), &ast, &self.engine)
-            .map_err(|error| vec![*ScriptError::from_engine(&texts, error).diagnostic])?;
+            .map_err(|error| vec![*ScriptError::from_engine(&texts, *error).diagnostic])?;
         let functions =
             ast.iter_functions().map(|function| (function.name.to_owned(), function.params.len())).collect();
         Ok(Import { texts, module: Arc::new(module), functions })
@@ -151,7 +151,7 @@ impl<'a> Compiler<'a> {
             false => self
                 .engine
                 .compile_into_self_contained(&Scope::new(), &*source.text)
-                .map_err(|error| vec![*ScriptError::from_engine(&texts, error).diagnostic])?,
+                .map_err(|error| vec![*ScriptError::from_engine(&texts, *error).diagnostic])?,
         };
         ast.set_source(source.path.as_str());
         Ok((texts, ast))

@@ -37,8 +37,8 @@ impl ScriptError {
     }
 
     /// What the engine says, at the innermost place that it names.
-    pub(crate) fn from_engine(texts: &Texts, error: Box<EvalAltResult>) -> Self {
-        let (file, error) = innermost(*error);
+    pub(crate) fn from_engine(texts: &Texts, error: EvalAltResult) -> Self {
+        let (file, error) = innermost(error);
         let source = file.and_then(|file| texts.get(&file)).unwrap_or_else(|| texts.main());
         let (line, column) = line_and_column(error.position());
         let (kind, message) = explain(error);

@@ -79,7 +79,7 @@ impl Unit {
         // What a panic leaves behind is the scope and `this`, and neither is used again.
         let outcome = meter::metered(limits, clock, budget, || catch_unwind(AssertUnwindSafe(call)));
         match outcome {
-            Ok(answer) => answer.map_err(|error| ScriptError::from_engine(&self.texts, error)),
+            Ok(answer) => answer.map_err(|error| ScriptError::from_engine(&self.texts, *error)),
             Err(panic) => {
                 let what = panic_text(&*panic);
                 let message =

@@ -94,3 +94,18 @@ fn the_users_script_replaces_the_shipped_one() {
     let mean = library.aggregation("mean").unwrap();
     assert_eq!(mean.reduce(&window(&[1.0])).unwrap(), Reduced::Number(42.0));
 }
+
+#[test]
+fn the_shipped_library_tells_when_a_trend_reaches_a_level() {
+    let trend = ("lib/trend.rhai", include_str!("../../../../scripts/lib/trend.rhai"));
+    let time_to = |level: &str, values: &[f64]| {
+        let text = format!("import \"lib/trend\" as trend; fn aggregate(w) {{ trend::time_to(w, {level}) }}");
+        let reducer = library(&[trend, ("aggregations/x.rhai", &text)]).aggregation("x").unwrap();
+        reducer.reduce(&window(values)).unwrap()
+    };
+    // One less each second from 100, and the window ends at 60 s: at 40.
+    assert_eq!(time_to("0", &[100.0, 99.0, 98.0]), Reduced::Number(40.0));
+    assert_eq!(time_to("200", &[100.0, 99.0, 98.0]), Reduced::None);
+    assert_eq!(time_to("0", &[5.0, 5.0]), Reduced::None);
+    assert_eq!(time_to("0", &[5.0]), Reduced::None);
+}
