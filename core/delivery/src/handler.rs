@@ -198,4 +198,17 @@ mod tests {
         let (logged, ()) = tokio::join!(seen_before, handler.run(stop.clone()));
         assert!(logged);
     }
+
+    #[tokio::test]
+    async fn a_forced_stop_waits_for_nothing_and_leaves_nothing_untold() {
+        let Bench { inbox, handler, stop, dir: _dir } = bench();
+        let monitor = handler.monitors().subscribe().unwrap();
+        for number in 0..600 {
+            inbox.try_send(numbered(number)).unwrap();
+        }
+        stop.force();
+        handler.run(stop).await;
+        assert!(inbox.is_empty(), "what was not delivered went to the server's log");
+        assert_eq!((monitor.recv().await, monitor.end()), (None, Some(End::Stopping)));
+    }
 }

@@ -1,0 +1,141 @@
+//! The files that a generation is made of: found and read, not yet understood. Content is all that counts; names of
+//! events, times of modification and inode numbers are not looked at, for editors, containers and network file
+//! systems disagree about them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sereno_runtime::Disk;
+
+/// How deep folders may be nested; bounds loops of symbolic links.
+const DEPTH_MAX: usize = 16;
+
+/// A file's text, or why it cannot be read.
+pub(crate) type Content = Result<Arc<str>, String>;
+
+/// The folders (or single files) that are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Roots {
+    pub rules: Vec<PathBuf>,
+    pub scripts: Vec<PathBuf>,
+}
+
+/// One script: where it is, and what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Script {
+    pub display: PathBuf,
+    pub content: Content,
+}
+
+/// Everything that was found. Equal values mean that nothing has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// Rule files by their paths.
+    pub rules: BTreeMap<PathBuf, Content>,
+    /// Scripts by their places in the tree, with `/`. A later root overlays an earlier one.
+    pub scripts: BTreeMap<String, Script>,
+    /// Roots that do not exist.
+    pub missing: Vec<PathBuf>,
+    /// Folders that cannot be read, and why.
+    pub unreadable: BTreeMap<PathBuf, String>,
+}
+
+impl Files {
+    /// Reads all files below the roots, through symbolic links. Hidden names (`.x`, `..data`) are left out, and so are
+    /// tests of rules (`*_test.yaml`).
+    pub fn read(disk: &dyn Disk, roots: &Roots) -> Self {
+        let mut files = Self::default();
+        for root in &roots.rules {
+            let is_rule_file = |path: &Path| has_extension(path, &["yaml", "yml"]) && !is_test(path);
+            for path in files.find(disk, root, &is_rule_file) {
+                if let Some(content) = read(disk, &path) {
+                    files.rules.insert(path, content);
+                }
+            }
+        }
+        for root in &roots.scripts {
+            for display in files.find(disk, root, &|path| has_extension(path, &["rhai"])) {
+                let place = display.strip_prefix(root).ok().and_then(slashed);
+                if let (Some(place), Some(content)) = (place, read(disk, &display)) {
+                    files.scripts.insert(place, Script { display, content });
+                }
+            }
+        }
+        files
+    }
+
+    /// Files of `previous` that are gone or empty now, though they held something.
+    pub fn vanished_since(&self, previous: &Self) -> Vec<PathBuf> {
+        let has_text = |content: &Content| content.as_ref().is_ok_and(|text| !text.trim().is_empty());
+        let rules = previous.rules.iter().filter(|(path, content)| {
+            has_text(content) && !self.rules.get(*path).is_some_and(|now| now.is_err() || has_text(now))
+        });
+        let scripts = previous.scripts.iter().filter(|(place, script)| {
+            let now = self.scripts.get(*place).map(|script| &script.content);
+            has_text(&script.content) && !now.is_some_and(|now| now.is_err() || has_text(now))
+        });
+        rules.map(|(path, _)| path.clone()).chain(scripts.map(|(_, script)| script.display.clone())).collect()
+    }
+
+    fn find(&mut self, disk: &dyn Disk, root: &Path, wanted: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![(root.to_owned(), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            let entries = match disk.list(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                    // A root may be a single file; whoever names it wants it, whatever its name.
+                    let named = depth == 0;
+                    found.extend((named || wanted(&folder)).then_some(folder));
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.missing.extend((depth == 0).then_some(folder));
+                    continue;
+                }
+                Err(error) => {
+                    self.unreadable.insert(folder, error.to_string());
+                    continue;
+                }
+            };
+            let shown = entries.into_iter().filter(|path| !is_hidden(path));
+            let (files, others): (Vec<_>, Vec<_>) = shown.partition(|path| path.extension().is_some());
+            found.extend(files.into_iter().filter(|path| wanted(path)));
+            if depth < DEPTH_MAX {
+                folders.extend(others.into_iter().map(|path| (path, depth + 1)));
+            }
+        }
+        found
+    }
+}
+
+/// `None` if the file has gone since it was listed.
+fn read(disk: &dyn Disk, path: &Path) -> Option<Content> {
+    match disk.read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Some(Ok(text.into())),
+            Err(_) => Some(Err("the file is not UTF-8".into())),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some(Err(format!("the file cannot be read: {error}"))),
+    }
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    path.extension().and_then(|extension| extension.to_str()).is_some_and(|found| extensions.contains(&found))
+}
+
+fn is_test(path: &Path) -> bool {
+    path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| stem.ends_with("_test"))
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_none_or(|name| name.starts_with('.'))
+}
+
+fn slashed(path: &Path) -> Option<String> {
+    let parts: Option<Vec<&str>> = path.iter().map(|part| part.to_str()).collect();
+    Some(parts?.join("/"))
+}

@@ -1,0 +1,79 @@
+//! What the threads of this crate share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use sereno_model::Notification;
+use sereno_runtime::queue::Refused;
+use sereno_runtime::{Metrics, Queue};
+use sereno_storage::Store;
+use tracing::{error, warn};
+
+use crate::generation::{Generation, Host};
+use crate::mailbox::Mailbox;
+use crate::schedule::News;
+use crate::worker::Job;
+
+/// What the threads of this crate share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The generation that the next tick uses.
+    pub active: ArcSwap<Generation>,
+    /// What scripts are compiled and run with; its clock is everybody's.
+    pub host: Host,
+    pub store: Store,
+    pub metrics: Metrics,
+    /// Evaluations that wait for a worker.
+    pub jobs: Queue<Job>,
+    /// Evaluations of rules that broke their budget last time.
+    pub slow_jobs: Queue<Job>,
+    /// Where notifications go.
+    pub notifications: Queue<Notification>,
+    /// What the scheduler waits for.
+    pub news: Mailbox<News>,
+    pub firing: Firing,
+}
+
+impl Shared {
+    /// Hands on a notification. Waits for room: nothing is dropped, the ticks that are missed meanwhile are counted.
+    pub fn tell(&self, notification: Notification) {
+        let refused = match self.notifications.try_send(notification) {
+            Ok(()) => return,
+            Err(Refused::Full(notification)) => {
+                warn!(
+                    queue = self.notifications.name(),
+                    rule = notification.rule,
+                    "The queue of notifications is full; a notification worker waits for room."
+                );
+                self.notifications.send_blocking(notification)
+            }
+            Err(Refused::Closed(notification)) => Err(notification),
+        };
+        if let Err(lost) = refused {
+            error!(
+                event = lost.event_id,
+                message = lost.message,
+                "Nobody takes notifications any more; this one is only told here."
+            );
+        }
+    }
+}
+
+/// How many instances of each rule fire.
+#[derive(Debug, Default)]
+pub(crate) struct Firing(Mutex<BTreeMap<Arc<str>, usize>>);
+
+impl Firing {
+    pub fn set(&self, rule: &Arc<str>, instances: usize) {
+        let mut firing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match instances {
+            0 => firing.remove(rule),
+            count => firing.insert(rule.clone(), count),
+        };
+    }
+
+    pub fn snapshot(&self) -> BTreeMap<Arc<str>, usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
