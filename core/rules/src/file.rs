@@ -187,11 +187,6 @@ impl Located {
         self.tree.error(&self.resolve(keys), message)
     }
 
-    /// A warning about a key.
-    pub fn warning(&self, keys: &[Step<'_>], message: impl Into<String>) -> Diagnostic {
-        self.tree.warning(&self.resolve(keys), message)
-    }
-
     /// The value of a key as it was written, when it is neither list nor block: `1.10` stays `1.10`.
     pub fn text(&self, keys: &[Step<'_>]) -> Option<&str> {
         self.tree.node(&self.resolve(keys)).and_then(|node| node.text.as_deref())

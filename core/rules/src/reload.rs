@@ -174,7 +174,8 @@ impl Reloader {
     /// One reload. What is `asked` for is done at once, and may remove rules.
     fn attempt(&mut self, asked: bool) -> Report {
         let mut files = self.read_stable();
-        if !self.differs(&files) && !(asked && self.refused.is_some()) {
+        let confirms = asked && self.refused.is_some();
+        if !confirms && !self.differs(&files) {
             return self.unchanged(files);
         }
         let active = self.shared.active.load_full();
