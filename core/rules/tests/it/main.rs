@@ -1,0 +1,115 @@
+//! Running rules on a real store, real files and the machine's clock.
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "the tests write files and wait")]
+
+mod isolation;
+mod reload;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sereno_model::{EventKind, Notification, SeriesKey};
+use sereno_rules::{Config, Context, Reload, Rules};
+use sereno_runtime::{Metrics, Queue, RealDisk, SystemClock};
+use sereno_script::Limits;
+use sereno_storage::{Row, Store};
+
+/// Long enough for a machine under load; a test that passes never waits for it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Bench {
+    folder: tempfile::TempDir,
+    rules: Rules,
+    store: Store,
+    notifications: Queue<Notification>,
+    metrics: Metrics,
+    seen: Vec<Notification>,
+}
+
+impl Bench {
+    /// Rules in `rules/`, scripts in `scripts/`, a store in `data/`.
+    fn start(files: &[(&str, &str)], config: Config) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("rules")).unwrap();
+        fs::create_dir_all(folder.path().join("scripts/rules")).unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let (clock, disk, metrics) = (Arc::new(SystemClock::new()), Arc::new(RealDisk), Metrics::default());
+        let storage = sereno_storage::Config { directory: folder.path().join("data"), ..Default::default() };
+        let (store, _) = Store::open(&storage, disk.clone(), clock.clone(), &metrics).unwrap();
+        let notifications = Queue::bounded("notification_messages", 10_000, &metrics);
+        let context = Context {
+            store: store.clone(),
+            clock,
+            disk,
+            notifications: notifications.clone(),
+            metrics: metrics.clone(),
+            limits: Limits::default(),
+        };
+        let config = Config {
+            paths: vec![folder.path().join("rules")],
+            scripts: vec![folder.path().join("scripts")],
+            ..config
+        };
+        let rules = Rules::start(&config, context).unwrap();
+        Self { folder, rules, store, notifications, metrics, seen: Vec::new() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn send(&self, metric: &str, value: f64) {
+        let id = self.store.series(&SeriesKey::from_name(metric).unwrap()).unwrap();
+        assert!(self.store.append(vec![Row::now(id, value)]).wait().is_ok());
+    }
+
+    /// Waits for a notification, sending `value` to `metric` again and again, so that its window is never empty.
+    fn wait_for(&mut self, metric: &str, value: f64, rule: &str, kind: EventKind) {
+        self.until(&format!("{rule} {kind}"), |bench| {
+            bench.send(metric, value);
+            bench.told(rule, kind) > 0
+        });
+    }
+
+    fn told(&mut self, rule: &str, kind: EventKind) -> usize {
+        while let Some(notification) = self.notifications.try_recv() {
+            self.seen.push(notification);
+        }
+        self.seen.iter().filter(|told| told.rule == rule && told.kind == kind).count()
+    }
+
+    fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+        let start = Instant::now();
+        while !holds(self) {
+            assert!(start.elapsed() < PATIENCE, "waited too long for {what}: {:#?}", self.seen);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn limit_of(&self, rule: &str) -> Option<String> {
+        self.rules.generation().rules.get(rule).map(|rule| format!("{rule:?}"))
+    }
+}
+
+fn quick() -> Config {
+    Config { reload: Reload { poll: Duration::from_secs(1), ..Reload::default() }, ..Config::default() }
+}
+
+/// A rule of one second over one metric.
+fn rule(id: &str, limit: u32) -> String {
+    format!("  - {{ id: {id}, metric: {id}, agg: max, window: 1s, limit: {limit} }}\n")
+}
+
+fn file(rules: &[String]) -> String {
+    format!("rules:\n{}", rules.concat())
+}
+
+/// Writes beside and renames over, as editors and deployments do.
+fn replace(path: &Path, text: &str) {
+    let beside = path.with_extension("new~");
+    fs::write(&beside, text).unwrap();
+    fs::rename(beside, path).unwrap();
+}
