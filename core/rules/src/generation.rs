@@ -274,38 +274,170 @@ mod tests {
 
     #[test]
     fn mistakes_in_a_rule_show_their_line_and_what_to_do() {
-        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: maen, window: 15s, lmit: 10 }\n"), @"");
-        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: maen, window: 15s, limit: 10 }\n"), @"");
-        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, script: od.rhai }\n"), @"");
-        insta::assert_snapshot!(check("rules:\n  - { id: a b, agg: mean, limit: 80%, by: host }\n"), @"");
-        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: mean, window: 15s }\n"), @"");
-        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: mean, window: 15, limit: 10 }\n"), @"");
-        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: mean, window: 100ms, limit: 10 }\n"), @"");
-        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: last, across: sun, window: 1m, limit: 10 }\n"), @"");
-        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: max, window: 1m, limit: 1, where: { code: \"~(\" } }\n"), @"");
-        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: max, window: 1m, limit: 1, where: { env: !prod } }\n"), @"");
+        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: maen, window: 15s, lmit: 10 }\n"), @"
+        error: unknown key `lmit`
+         --> a.yaml:2:49
+          |
+        2 |   - { id: a, metric: m, agg: maen, window: 15s, lmit: 10 }
+          |                                                 ^^^^
+          = hint: did you mean `limit`?
+        ");
+        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: maen, window: 15s, limit: 10 }\n"), @"
+        error: there is no aggregation `maen`
+         --> a.yaml:2:30
+          |
+        2 |   - { id: a, metric: m, agg: maen, window: 15s, limit: 10 }
+          |                              ^^^^
+          = hint: did you mean `mean`?
+        ");
+        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, script: od.rhai }\n"), @"
+        error: there is no rule script `od.rhai`
+         --> a.yaml:2:33
+          |
+        2 |   - { id: a, metric: m, script: od.rhai }
+          |                                 ^^^^^^^
+          = hint: did you mean `odd.rhai`?
+        ");
+        insta::assert_snapshot!(check("rules:\n  - { id: a b, agg: mean, limit: 80%, by: host }\n"), @r#"
+        error: the rule has no `metric`
+         --> a.yaml:2:5
+          |
+        2 |   - { id: a b, agg: mean, limit: 80%, by: host }
+          |     ^
+          = hint: add `metric: …`, the series to read; `*` and `?` stand for any characters
+
+        error: the rule has no `window`
+         --> a.yaml:2:5
+          |
+        2 |   - { id: a b, agg: mean, limit: 80%, by: host }
+          |     ^
+          = hint: add `window: …`, how far back the aggregation reads
+
+        error: `a b` cannot be an id
+         --> a.yaml:2:11
+          |
+        2 |   - { id: a b, agg: mean, limit: 80%, by: host }
+          |           ^^^
+          = hint: 1 to 100 of the letters a-z, A-Z, digits, `_`, `.` and `-`
+
+        error: `limit` must be a number, a duration or a size
+         --> a.yaml:2:34
+          |
+        2 |   - { id: a b, agg: mean, limit: 80%, by: host }
+          |                                  ^^^
+          = hint: write the number alone: `80`
+
+        error: `by` must be a list of label names
+         --> a.yaml:2:43
+          |
+        2 |   - { id: a b, agg: mean, limit: 80%, by: host }
+          |                                           ^^^^
+          = hint: write `by: [host]`, or `by: "*"` for one instance per series
+        "#);
+        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: mean, window: 15s }\n"), @"
+        error: the rule has no `limit`
+         --> a.yaml:2:5
+          |
+        2 |   - { id: a, metric: m, agg: mean, window: 15s }
+          |     ^
+          = hint: add `limit: …` (fires at or over it), `below: …` (fires under it), or a `script`
+        ");
+        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: mean, window: 15, limit: 10 }\n"), @"
+        error: `window` must be a duration (a duration needs a unit: `15s`, `15m`, …), not the text `15`
+         --> a.yaml:2:44
+          |
+        2 |   - { id: a, metric: m, agg: mean, window: 15, limit: 10 }
+          |                                            ^^
+        ");
+        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: mean, window: 100ms, limit: 10 }\n"), @"
+        error: 100ms between two ticks is too short
+         --> a.yaml:2:44
+          |
+        2 |   - { id: a, metric: m, agg: mean, window: 100ms, limit: 10 }
+          |                                            ^^^^^
+          = hint: give `every` at least 250ms
+        ");
+        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: last, across: sun, window: 1m, limit: 10 }\n"), @"
+        error: `sun` does not join series; `across` is `sum`, `mean`, `min`, `max`, `count` or `pool`
+         --> a.yaml:2:44
+          |
+        2 |   - { id: a, metric: m, agg: last, across: sun, window: 1m, limit: 10 }
+          |                                            ^^^
+          = hint: leave it out for the usual one
+        ");
+        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: max, window: 1m, limit: 1, where: { code: \"~(\" } }\n"), @r#"
+        error: `(` is not a regular expression
+         --> a.yaml:2:72
+          |
+        2 |   - { id: a, metric: m, agg: max, window: 1m, limit: 1, where: { code: "~(" } }
+          |                                                                        ^^^^^
+          = hint: unclosed group
+        "#);
+        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: max, window: 1m, limit: 1, where: { env: !prod } }\n"), @r#"
+        error: `!prod` is a YAML tag
+         --> a.yaml:2:71
+          |
+        2 |   - { id: a, metric: m, agg: max, window: 1m, limit: 1, where: { env: !prod } }
+          |                                                                       ^
+          = hint: a value that begins with `!` needs quotes: `"!prod"`
+        "#);
     }
 
     #[test]
     fn messages_are_checked_when_they_are_loaded() {
         insta::assert_snapshot!(
             check("rules:\n  - id: a\n    metric: m\n    agg: max\n    window: 1m\n    limit: 1\n    by: [host]\n    message: \"${labels.hots} is ${v}\"\n"),
-            @""
+            @r#"
+        error: the rule has no `labels.hots`
+         --> a.yaml:8:15
+          |
+        8 |     message: "${labels.hots} is ${v}"
+          |               ^^^^^^^^^^^^^^
+          = hint: its instances have the labels of `by`: add `hots` there
+        "#
         );
     }
 
     #[test]
     fn keys_of_other_systems_are_explained() {
-        insta::assert_snapshot!(check("groups:\n  - name: x\n"), @"");
-        insta::assert_snapshot!(check("rules:\n  - alert: Foo\n    expr: up == 0\n"), @"");
-        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: max, window: 1m, limit: 1, for: 5m }\n"), @"");
+        insta::assert_snapshot!(check("groups:\n  - name: x\n"), @"
+        error: unknown key `groups`
+         --> a.yaml:1:1
+          |
+        1 | groups:
+          | ^^^^^^
+          = hint: a file has `rules:` at its top, without groups
+        ");
+        insta::assert_snapshot!(check("rules:\n  - alert: Foo\n    expr: up == 0\n"), @"
+        error: unknown key `alert`
+         --> a.yaml:2:5
+          |
+        2 |   - alert: Foo
+          |     ^^^^^
+          = hint: the name of a rule is its `id`
+        ");
+        insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: max, window: 1m, limit: 1, for: 5m }\n"), @"
+        error: unknown key `for`
+         --> a.yaml:2:57
+          |
+        2 |   - { id: a, metric: m, agg: max, window: 1m, limit: 1, for: 5m }
+          |                                                         ^^^
+          = hint: not available yet: use a longer `window`, or a `script` that counts in `this`
+        ");
     }
 
     #[test]
     fn an_id_belongs_to_one_rule() {
         let generation = load(files(&[("a.yaml", FOO), ("b.yaml", FOO)]), &host(), None);
         assert_eq!(ids(&generation), "foo");
-        insta::assert_snapshot!(generation.diagnostics[0], @"");
+        insta::assert_snapshot!(generation.diagnostics[0], @"
+        error: rule `foo` is defined twice
+         --> b.yaml:2:11
+          |
+        2 |   - { id: foo, metric: foo, agg: mean, window: 15s, limit: 10 }
+          |           ^^^
+          = hint: the first one is at a.yaml:2 and stays; rename this one
+        ");
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Reloader {
             let trigger = self.next_trigger();
             self.watcher.refresh(&self.roots);
             match trigger {
-                Trigger::Stop => return,
+                Trigger::Stop => return self.refuse_askers(),
                 Trigger::Asked(askers) => {
                     let report = self.attempt(true);
                     for asker in askers {
@@ -129,12 +129,17 @@ impl Reloader {
                     self.attempt(false);
                 }
                 Trigger::Poll => {
-                    if self.differs(&Files::read(&*self.disk, &self.roots)) {
+                    if !self.is_known(&Files::read(&*self.disk, &self.roots), false) {
                         self.attempt(false);
                     }
                 }
             }
         }
+    }
+
+    /// Who asked too late hears so, by the end of the channel.
+    fn refuse_askers(&self) {
+        self.triggers.update(|triggers| triggers.asked.clear());
     }
 
     fn next_trigger(&mut self) -> Trigger {
@@ -174,15 +179,14 @@ impl Reloader {
     /// One reload. What is `asked` for is done at once, and may remove rules.
     fn attempt(&mut self, asked: bool) -> Report {
         let mut files = self.read_stable();
-        let confirms = asked && self.refused.is_some();
-        if !confirms && !self.differs(&files) {
+        if self.is_known(&files, asked) {
             return self.unchanged(files);
         }
         let active = self.shared.active.load_full();
         if !asked && !files.vanished_since(&active.files).is_empty() {
             self.pause(SECOND_LOOK);
             files = self.read_stable();
-            if !self.differs(&files) {
+            if self.is_known(&files, asked) {
                 return self.unchanged(files);
             }
         }
@@ -210,8 +214,9 @@ impl Reloader {
         Report { outcome: Outcome::Unchanged, refusal: None, generation: active }
     }
 
-    fn differs(&self, files: &Files) -> bool {
-        *files != self.shared.active.load().files && self.refused.as_ref() != Some(files)
+    /// Whether these files are active already, or were refused and nobody asks again.
+    fn is_known(&self, files: &Files, asked: bool) -> bool {
+        *files == self.shared.active.load().files || (!asked && self.refused.as_ref() == Some(files))
     }
 
     /// Reads until two reads agree: a file that is being written is read again.

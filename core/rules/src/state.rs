@@ -199,17 +199,30 @@ mod tests {
 
     #[test]
     fn an_episode_fires_reminds_and_resolves() {
-        insta::assert_snapshot!(events(".1 12 14 13 12 11 .3 .2 15"), @"");
+        insta::assert_snapshot!(events(".1 12 14 13 12 11 .3 .2 15"), @"
+        10s firing#1 crit 12 max 12
+        40s reminder#2 crit 12 max 14
+        60s resolved#3 crit 3 max 11
+        80s firing#1 crit 15 max 15
+        ");
     }
 
     #[test]
     fn levels_rise_and_fall_within_one_episode() {
-        insta::assert_snapshot!(events("w5 9 w7 w7 .1"), @"");
+        insta::assert_snapshot!(events("w5 9 w7 w7 .1"), @"
+        0s firing#1 warn 5 max 5
+        10s escalated#2 crit 9 max 9
+        20s deescalated#3 warn 7 max 7
+        40s resolved#4 warn 1 max 7
+        ");
     }
 
     #[test]
     fn what_is_not_seen_changes_nothing() {
-        insta::assert_snapshot!(events("12 ? ? ? ? ? ? .1"), @"");
+        insta::assert_snapshot!(events("12 ? ? ? ? ? ? .1"), @"
+        0s firing#1 crit 12 max 12
+        70s resolved#2 crit 1 max -
+        ");
         assert_eq!(events("? ? .1 ?"), "");
     }
 

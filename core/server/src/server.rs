@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sereno_delivery::Handler;
 use sereno_plugin::supervise::InputHost;
-use sereno_rules::{Context, Rules};
+use sereno_rules::{Context, Outcome, Report, Rules};
 use sereno_runtime::{Clock, Disk, Metrics, Queue, Shutdown, Tasks};
 use sereno_storage::{OpenError, Recovery, Store};
 use tokio::net::TcpListener;
@@ -153,8 +153,11 @@ impl Server {
     /// Reads all rules and scripts now; the outcome is in the log. Confirms a removal that was refused.
     pub async fn reload(&self) {
         let rules = self.rules.clone();
-        // The reload logs its own outcome.
-        drop(tokio::task::spawn_blocking(move || rules.reload()).await);
+        let report = tokio::task::spawn_blocking(move || rules.reload()).await;
+        // A change logs its own outcome.
+        if let Ok(Some(Report { outcome: Outcome::Unchanged, .. })) = report {
+            info!("Nothing to reload: rules and scripts are unchanged.");
+        }
     }
 
     /// Stops in order: accepting, inputs, requests in flight, rules after their tick, notifications, the store. Each
