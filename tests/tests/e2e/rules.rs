@@ -32,7 +32,7 @@ fn a_rule_fires_reminds_and_resolves() {
     let fired = told_while((&mut stream, 14), &mut monitor, "foo_high: mean(foo) over 1s is 14 (>= 10)");
     assert!(!fired.stopping && fired.status == OK);
     assert_eq!(fired.time.fract(), 0.0, "a tick is a multiple of a second");
-    let reminded = told_while((&mut stream, 20), &mut monitor, "still ");
+    let reminded = told_while((&mut stream, 20), &mut monitor, "is 20 (>= 10)");
     assert!(reminded.time - fired.time >= 2.0, "{reminded:?} after {fired:?}");
     told_while((&mut stream, 3), &mut monitor, "foo_high: resolved, mean(foo) over 1s is 3");
     let log = fs::read_to_string(folder.path("data/notifications.jsonl")).unwrap();
