@@ -72,12 +72,13 @@ fn text(rule: &Rule, labels: &Labels, name: &str, event: &Event, context: &Conte
 
 /// `foo_high: mean(foo) over 15s is 12 (>= 10), highest 14`.
 fn usual(rule: &Rule, name: &str, event: &Event) -> String {
-    let subject = match rule.value() {
-        Some(value) => {
+    let subject = match &rule.condition {
+        Condition::Threshold { value, .. } => {
             let metric = rule.selector.name.as_str();
             format!("{}({metric}) over {}", value.agg, format_duration(rule.window))
         }
-        None => "value".to_owned(),
+        // What a script calls the value is its own affair.
+        Condition::Script { .. } => "value".to_owned(),
     };
     let is = event.value.map(|value| format!("{subject} is {}", number_text(value)));
     if event.kind == EventKind::Resolved {

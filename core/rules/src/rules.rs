@@ -228,6 +228,7 @@ fn first_generation(config: &Config, roots: &Roots, context: &Context) -> Shared
         notifications: context.notifications.clone(),
         news: Mailbox::<News>::default(),
         firing: Firing::default(),
+        evaluations: context.metrics.counter("rule_evaluations_total", &[]),
     };
     Report { outcome, refusal: None, generation }.log(&shared);
     shared

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use sereno_model::Notification;
 use sereno_runtime::queue::Refused;
-use sereno_runtime::{Metrics, Queue};
+use sereno_runtime::{Counter, Metrics, Queue};
 use sereno_storage::Store;
 use tracing::{error, warn};
 
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     /// What the scheduler waits for.
     pub news: Mailbox<News>,
     pub firing: Firing,
+    /// Ticks of rules that have been evaluated.
+    pub evaluations: Counter,
 }
 
 impl Shared {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use sereno_model::Timestamp;
 use sereno_runtime::Queue;
 use sereno_storage::Snapshot;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::evaluate::{Instances, Outcome, Tick};
 use crate::generation::Generation;
@@ -59,6 +59,7 @@ pub(crate) fn run(shared: &Shared, queue: &Queue<Job>) {
                 let outcome = evaluate(shared, &job, snapshot);
                 let broke_budget = outcome.broke_budget;
                 job.take(shared, outcome);
+                shared.evaluations.inc();
                 let done =
                     Done { rule: job.rule.id.clone(), ticket: job.ticket, state: job.state, broke_budget };
                 shared.news.update_quietly(|news| news.done(done));
@@ -81,8 +82,8 @@ fn evaluate(shared: &Shared, job: &Job, snapshot: &Snapshot) -> Outcome {
     // The evaluation only reads what it is given, so a panic leaves nothing half changed.
     catch_unwind(AssertUnwindSafe(|| tick.evaluate(&job.state.instances))).unwrap_or_else(|_| {
         shared.metrics.counter("rule_panics_total", &[("rule", &job.rule.id)]).inc();
-        error!(rule = %job.rule.id, tick = %job.tick, "The evaluation of a rule panicked; its alerts are held.");
-        Outcome::default()
+        let text = format!("{}: its evaluation panicked, which is a mistake in the server", job.rule.id);
+        Outcome { errors: vec![text], ..Outcome::default() }
     })
 }
 

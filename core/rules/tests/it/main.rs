@@ -3,6 +3,8 @@
 
 mod isolation;
 mod reload;
+mod shipped;
+mod ticks;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use sereno_model::{EventKind, Notification, SeriesKey};
 use sereno_rules::{Config, Context, Reload, Rules};
-use sereno_runtime::{Metrics, Queue, RealDisk, SystemClock};
+use sereno_runtime::{Clock, Metrics, Queue, RealDisk, SystemClock};
 use sereno_script::Limits;
 use sereno_storage::{Row, Store};
 
@@ -30,13 +32,20 @@ struct Bench {
 impl Bench {
     /// Rules in `rules/`, scripts in `scripts/`, a store in `data/`.
     fn start(files: &[(&str, &str)], config: Config) -> Self {
+        Self::start_at(files, config, Arc::new(SystemClock::new()))
+    }
+
+    /// The same, on a clock of the test's own.
+    fn start_at(files: &[(&str, &str)], config: Config, clock: Arc<dyn Clock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("rules")).unwrap();
         fs::create_dir_all(folder.path().join("scripts/rules")).unwrap();
         for (name, text) in files {
-            fs::write(folder.path().join(name), text).unwrap();
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
         }
-        let (clock, disk, metrics) = (Arc::new(SystemClock::new()), Arc::new(RealDisk), Metrics::default());
+        let (disk, metrics) = (Arc::new(RealDisk), Metrics::default());
         let storage = sereno_storage::Config { directory: folder.path().join("data"), ..Default::default() };
         let (store, _) = Store::open(&storage, disk.clone(), clock.clone(), &metrics).unwrap();
         let notifications = Queue::bounded("notification_messages", 10_000, &metrics);
@@ -87,6 +96,15 @@ impl Bench {
             assert!(start.elapsed() < PATIENCE, "waited too long for {what}: {:#?}", self.seen);
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        self.metrics
+            .snapshot()
+            .into_iter()
+            .filter(|(metric, _)| metric.starts_with(name))
+            .map(|(_, n)| n)
+            .sum()
     }
 
     fn limit_of(&self, rule: &str) -> Option<String> {
