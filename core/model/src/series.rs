@@ -71,13 +71,19 @@ impl SeriesKey {
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, KeyError> {
         let text = std::str::from_utf8(bytes).map_err(|_| KeyError::NotCanonical)?;
         let mut parts = text.split('\0');
-        let name = parts.next().unwrap_or_default();
-        let mut labels = Vec::new();
+        check_name(parts.next().unwrap_or_default())?;
+        let mut before = "";
+        let mut count = 0;
         while let Some(label) = parts.next() {
-            labels.push((label, parts.next().ok_or(KeyError::NotCanonical)?));
+            let value = parts.next().ok_or(KeyError::NotCanonical)?;
+            check_label(label, value)?;
+            count += 1;
+            if label <= before || value.is_empty() || count > LABEL_COUNT_MAX {
+                return Err(KeyError::NotCanonical);
+            }
+            before = label;
         }
-        let key = Self::new(name, labels)?;
-        if key.canonical() == text { Ok(key) } else { Err(KeyError::NotCanonical) }
+        Ok(Self(text.into()))
     }
 
     /// The canonical form; its bytes are what is hashed, compared and stored.
