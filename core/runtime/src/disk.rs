@@ -10,6 +10,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
 /// A tree of files.
 pub trait Disk: Send + Sync + std::fmt::Debug {
     /// Creates a file that must not exist, for appending.
@@ -28,6 +31,9 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory survive the loss of power.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Bytes that this process may still write to the file system that holds `path`, an existing file or directory;
+    /// what is set aside for the superuser is not counted.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
     /// Takes the lock of a directory for this process, until the guard is dropped.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
 }
@@ -42,6 +48,13 @@ pub trait DiskFile: Send + Sync + std::fmt::Debug {
     fn sync(&self) -> io::Result<()>;
     /// Cuts the file to `bytes`.
     fn truncate(&self, bytes: u64) -> io::Result<()>;
+    /// Sets room aside so that the file can grow to `bytes` whatever else fills the disk. Its size stays as it is, and
+    /// [`DiskFile::truncate`] gives back what was not used. A file system that cannot do it is not an error: appends
+    /// may then still find the disk full.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::StorageFull`] if there is no such room.
+    fn reserve(&self, bytes: u64) -> io::Result<()>;
     /// Fills `buffer` from `offset`.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// The size in bytes.
@@ -111,6 +124,11 @@ impl Disk for RealDisk {
         File::open(path)?.sync_all()
     }
 
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let system = rustix::fs::statvfs(path)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path.join("LOCK"))?;
         file.try_lock().map_err(|error| match error {
@@ -134,11 +152,58 @@ impl DiskFile for RealFile {
         self.0.set_len(bytes)
     }
 
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        loop {
+            match fallocate(&self.0, FallocateFlags::KEEP_SIZE, 0, bytes) {
+                Err(Errno::INTR) => {}
+                // Not every file system can; the promise is best effort there.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+                done => return Ok(done?),
+            }
+        }
+    }
+
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.0.read_exact_at(buffer, offset)
     }
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn reserved_room_leaves_the_size_alone_and_is_given_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let file = RealDisk.create(&path).unwrap();
+        file.append(b"abc").unwrap();
+        file.reserve(0).unwrap();
+        file.reserve(1 << 20).unwrap();
+        assert_eq!(file.size().unwrap(), 3);
+        assert_eq!(RealDisk.read(&path).unwrap(), b"abc");
+        file.append(b"def").unwrap();
+        file.truncate(6).unwrap();
+        assert_eq!(RealDisk.read(&path).unwrap(), b"abcdef");
+        let kept_bytes = path.metadata().unwrap().blocks() * 512;
+        assert!(kept_bytes < 1 << 20, "{kept_bytes} bytes are still set aside");
+        assert!(file.reserve(1 << 60).is_err(), "no disk has that room");
+    }
+
+    #[test]
+    fn free_bytes_need_an_existing_path() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(RealDisk.free_bytes(directory.path()).unwrap() > 0);
+        let missing = RealDisk.free_bytes(&directory.path().join("missing"));
+        assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -8,8 +8,11 @@ pub mod clock;
 pub mod diagnostic;
 pub mod disk;
 pub mod metrics;
+pub mod open_files;
 pub mod queue;
 pub mod shutdown;
+#[cfg(any(test, feature = "testkit"))]
+pub mod sim_disk;
 pub mod tasks;
 pub mod threads;
 pub mod units;
@@ -21,4 +24,6 @@ pub use disk::{Disk, DiskFile, RealDisk};
 pub use metrics::{Counter, Gauge, Metrics};
 pub use queue::Queue;
 pub use shutdown::Shutdown;
+#[cfg(any(test, feature = "testkit"))]
+pub use sim_disk::SimDisk;
 pub use tasks::Tasks;
