@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::PATIENCE;
+use crate::{PATIENCE, until};
 
 /// Statuses on the wire.
 pub const OK: u16 = 1;
@@ -24,11 +24,19 @@ pub const BAD_FORMAT: u16 = 6;
 /// The server cannot be reached.
 #[must_use]
 pub fn connect(address: SocketAddr, intention: i32) -> TcpStream {
-    let mut stream = TcpStream::connect(address).expect("the server accepts");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    stream.set_nodelay(true).expect("a socket");
-    stream.write_all(&intention.to_be_bytes()).expect("the server reads");
-    stream
+    try_connect(address, intention).expect("the server accepts")
+}
+
+/// The same to a server that may be gone.
+///
+/// # Errors
+/// It is.
+pub fn try_connect(address: SocketAddr, intention: i32) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    stream.write_all(&intention.to_be_bytes())?;
+    Ok(stream)
 }
 
 /// A Pascal string in a field of `size` bytes; longer texts are cut.
@@ -105,13 +113,16 @@ pub fn query(
     responses.into_iter().map(|(status, value, _)| (status, value)).collect()
 }
 
-/// All values of a metric, in order of time.
+/// All values of a metric, in order of time. Asks again while the server still reads its log back.
 ///
 /// # Panics
 /// There are none, or the answer breaks the protocol.
 #[must_use]
 pub fn values(address: SocketAddr, id: &[u8]) -> Vec<f32> {
-    let answer = query(address, id, "mean", 0.0, 0.0, 0.0);
+    let answer = until("an answer", || {
+        let answer = query(address, id, "mean", 0.0, 0.0, 0.0);
+        (answer.first().map(|(status, _)| *status) != Some(SERVER_UNAVAILABLE)).then_some(answer)
+    });
     assert!(answer.iter().all(|(status, _)| *status == OK), "{answer:?}");
     answer.into_iter().map(|(_, value)| value).collect()
 }

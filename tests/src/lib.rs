@@ -3,9 +3,12 @@
 #![expect(clippy::disallowed_methods, reason = "tests are outside of the server's seams")]
 
 pub mod client;
+pub mod mount;
+pub mod rng;
 pub mod server;
+pub mod traffic;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Long enough for a machine under load; a test that passes never waits for it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,4 +26,10 @@ pub fn until<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
         assert!(start.elapsed() < PATIENCE, "waited too long for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// The time, in seconds since the epoch, as protocol version 1 tells it.
+#[must_use]
+pub fn now_secs() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

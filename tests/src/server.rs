@@ -41,9 +41,21 @@ impl Folder {
     /// The configuration cannot be read or written.
     #[must_use]
     pub fn with_storage(self, section: &str) -> Self {
-        let config = fs::read_to_string(self.path("server.yaml")).expect("a file");
-        self.write("server.yaml", &config.replace("{ directory: data }", section));
+        self.set_storage(section);
         self
+    }
+
+    /// Has the next start find another section `storage`.
+    ///
+    /// # Panics
+    /// The configuration cannot be read or written.
+    pub fn set_storage(&self, section: &str) {
+        let config = fs::read_to_string(self.path("server.yaml")).expect("a file");
+        let line = |line: &str| match line.starts_with("storage:") {
+            true => format!("storage: {section}\n"),
+            false => format!("{line}\n"),
+        };
+        self.write("server.yaml", &config.lines().map(line).collect::<String>());
     }
 
     /// The path of something in it.
@@ -66,6 +78,17 @@ impl Folder {
     /// It does not start.
     #[must_use]
     pub fn start(&self) -> Server {
+        let mut server = self.launch();
+        server.wait_ready();
+        server
+    }
+
+    /// Starts the server in it and does not wait.
+    ///
+    /// # Panics
+    /// There is no such executable.
+    #[must_use]
+    pub fn launch(&self) -> Server {
         let mut child = Command::new(executable("serenod"))
             .arg("--config")
             .arg(self.path("server.yaml"))
@@ -80,13 +103,7 @@ impl Folder {
                 lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        let mut server = Server { child, log, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        server.address = until("the server to be ready", || {
-            let ended = server.child.try_wait().expect("a process");
-            assert!(ended.is_none(), "the server ended: {:#?}", server.log());
-            server.log().iter().find_map(|line| address(line))
-        });
-        server
+        Server { child, log, address: SocketAddr::from(([127, 0, 0, 1], 0)) }
     }
 }
 
@@ -111,11 +128,29 @@ pub fn executable(name: &str) -> PathBuf {
 pub struct Server {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
-    /// Where it listens.
+    /// Where it listens, once it is ready.
     pub address: SocketAddr,
 }
 
 impl Server {
+    /// Waits until it is ready.
+    ///
+    /// # Panics
+    /// It ends before it is.
+    pub fn wait_ready(&mut self) {
+        self.address = until("the server to be ready", || {
+            let ended = self.child.try_wait().expect("a process");
+            assert!(ended.is_none(), "the server ended: {:#?}", self.log());
+            self.log().iter().find_map(|line| address(line))
+        });
+    }
+
+    /// How many lines of its log have this text.
+    #[must_use]
+    pub fn count_in_log(&self, text: &str) -> usize {
+        self.log().iter().filter(|line| line.contains(text)).count()
+    }
+
     /// What it has logged so far.
     #[must_use]
     pub fn log(&self) -> Vec<String> {

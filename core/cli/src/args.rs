@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Query(Query),
     /// Watch notifications until the server stops
     Monitor(Monitor),
+    /// What the server stores, where, and in how many bytes a sample
+    Storage(Storage),
     /// Work with rule files
     #[command(subcommand)]
     Rules(Rules),
@@ -156,6 +158,22 @@ pub(crate) struct Monitor {
     /// The form of a notification
     #[arg(short, long, value_name = "FORM", default_value = "plain")]
     pub(crate) output: Stream,
+}
+
+/// The form of the figures of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Figures {
+    /// For eyes
+    Table,
+    /// One object
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Storage {
+    /// The form of the answer
+    #[arg(short, long, value_name = "FORM", default_value = "table")]
+    pub(crate) output: Figures,
 }
 
 #[derive(Debug, Subcommand)]

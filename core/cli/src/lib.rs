@@ -17,6 +17,7 @@ mod query;
 mod ramp;
 mod rules;
 mod send;
+mod storage;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -73,6 +74,7 @@ fn execute(command: &Command, context: &mut Context<'_>) -> Result<(), Stop> {
         Command::Ramp(args) => block_on(ramp::run(args, context)),
         Command::Query(args) => block_on(query::run(args, context)),
         Command::Monitor(args) => block_on(monitor::run(args, context)),
+        Command::Storage(args) => block_on(storage::run(args, context)),
         Command::Rules(Rules::Check(args)) | Command::Check(Check::Rules(args)) => {
             rules::check(args, context)
         }

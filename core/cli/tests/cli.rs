@@ -107,6 +107,7 @@ fn help_names_every_command_and_exit_code() {
       ramp         Send a metric at a rate that changes, and tell how long the server took
       query        Ask for the aggregates of a metric, window by window
       monitor      Watch notifications until the server stops
+      storage      What the server stores, where, and in how many bytes a sample
       rules        Work with rule files
       completions  Print the completions of a shell
       help         Print this message or the help of the given subcommand(s)

@@ -1,13 +1,14 @@
 //! The second stage of a reduction: across the series of one group.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sereno_model::TimeRange;
-use sereno_storage::Series;
+use sereno_storage::{Series, larger, smaller};
 
 use crate::budget::QueryError;
-use crate::fold;
 use crate::reduce::{Reduced, Reducer};
+use crate::tally::Tally;
 use crate::window::Window;
 
 /// How the answers of the series of one group become one. A series without an answer takes no part.
@@ -52,19 +53,6 @@ impl Across {
             Self::Pool => "pool",
         }
     }
-
-    fn join(self, answers: &[f64]) -> Option<f64> {
-        let sum = || answers.iter().copied().reduce(|a, b| a + b);
-        let numbers = answers.iter().copied().filter(|number| !number.is_nan());
-        match self {
-            Self::Sum => sum(),
-            Self::Mean => sum().map(|sum| sum / answers.len() as f64),
-            Self::Min => numbers.reduce(fold::smaller),
-            Self::Max => numbers.reduce(fold::larger),
-            Self::Count => Some(answers.len() as f64),
-            Self::Pool => None,
-        }
-    }
 }
 
 impl std::str::FromStr for Across {
@@ -87,23 +75,31 @@ pub struct AcrossError {
 }
 
 /// One answer for the series of a group, which are given in order of their keys. `across` may be left open
-/// ([`Across::default_for`] gave `None`) when the group has one series.
+/// ([`Across::default_for`] gave `None`) when the group has one series. Reads on the account of `tally`.
 ///
 /// # Errors
-/// [`QueryError::Reduce`] if the reducer fails; [`QueryError::AcrossMissing`] for several series with `across` open.
+/// [`QueryError::Reduce`] if the reducer fails; [`QueryError::AcrossMissing`] for several series with `across` open; what
+/// went wrong with reading.
 pub fn reduce_group(
     series: &[Series],
     range: TimeRange,
     reducer: &dyn Reducer,
     across: Option<Across>,
+    tally: &Arc<Tally>,
 ) -> Result<Reduced, QueryError> {
-    let windows = || series.iter().map(|series| Window::of(series, range));
-    match (across, series) {
-        (Some(Across::Pool), _) | (None, []) => Ok(reducer.reduce(&Window::pool(series, range))?),
-        (None, [one]) => Ok(reducer.reduce(&Window::of(one, range))?),
+    let reduced = match (across, series) {
+        (Some(Across::Pool), _) | (None, [] | [_]) => {
+            reducer.reduce(&Window::pool(series, range, tally)).map_err(QueryError::from)
+        }
         (None, several) => Err(QueryError::AcrossMissing { series: several.len() }),
-        (Some(across), _) => reduce_each(windows(), reducer, across),
-    }
+        (Some(across), _) => {
+            let windows = series.iter().map(|series| Window::of(series, range, tally));
+            reduce_each(windows, reducer, across)
+        }
+    };
+    // A failed read made some window look empty, and whatever followed from that is void.
+    tally.check()?;
+    reduced
 }
 
 fn reduce_each(
@@ -111,22 +107,70 @@ fn reduce_each(
     reducer: &dyn Reducer,
     across: Across,
 ) -> Result<Reduced, QueryError> {
-    let mut numbers = Vec::new();
-    let mut maps: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut cell = Cell::default();
     for window in windows {
-        match reducer.reduce(&window)? {
+        cell.add(across, reducer.reduce(&window)?);
+    }
+    Ok(cell.finish(across))
+}
+
+/// The answers of several series, joined one by one in order of the keys.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cell {
+    number: Joined,
+    /// By name, of those that answer with several numbers; the others then take no part.
+    maps: BTreeMap<String, Joined>,
+}
+
+impl Cell {
+    pub(crate) fn add(&mut self, across: Across, reduced: Reduced) {
+        match reduced {
             Reduced::None => {}
-            Reduced::Number(number) => numbers.push(number),
+            Reduced::Number(number) => self.number.add(across, number, 1),
             Reduced::Map(map) => {
                 for (name, number) in map {
-                    maps.entry(name).or_default().push(number);
+                    self.maps.entry(name).or_default().add(across, number, 1);
                 }
             }
         }
     }
-    if maps.is_empty() {
-        return Ok(across.join(&numbers).into());
+
+    pub(crate) fn finish(self, across: Across) -> Reduced {
+        if self.maps.is_empty() {
+            return self.number.finish(across).into();
+        }
+        let joined = self.maps.into_iter().filter_map(|(name, joined)| Some((name, joined.finish(across)?)));
+        Reduced::Map(joined.collect())
     }
-    let joined = maps.into_iter().filter_map(|(name, numbers)| Some((name, across.join(&numbers)?)));
-    Ok(Reduced::Map(joined.collect()))
+}
+
+/// Numbers, joined one by one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Joined {
+    number: f64,
+    weight: u64,
+}
+
+impl Joined {
+    /// Adds the answer of a series; its weight counts for a mean.
+    pub(crate) fn add(&mut self, across: Across, number: f64, weight: u64) {
+        let first = self.weight == 0;
+        match across {
+            Across::Min | Across::Max if number.is_nan() => return,
+            _ if first => self.number = number,
+            Across::Min => self.number = smaller(self.number, number),
+            Across::Max => self.number = larger(self.number, number),
+            _ => self.number += number,
+        }
+        self.weight += weight;
+    }
+
+    pub(crate) fn finish(self, across: Across) -> Option<f64> {
+        let number = match across {
+            Across::Mean => self.number / self.weight as f64,
+            Across::Count => self.weight as f64,
+            _ => self.number,
+        };
+        (self.weight > 0).then_some(number)
+    }
 }

@@ -4,12 +4,15 @@
 //! holds the samples with `floor((t - t0) / window) = k`, in whole nanoseconds; windows without samples, and windows
 //! for which the reducer has no answer, are left out.
 
+use std::sync::Arc;
+
 use sereno_model::{Sample, Selector, TimeRange, Timestamp};
-use sereno_storage::Snapshot;
+use sereno_storage::{Series, Snapshot, Windows};
 
 use crate::budget::{Budget, QueryError};
+use crate::native::Native;
 use crate::reduce::{Reduced, Reducer};
-use crate::track::Track;
+use crate::tally::Tally;
 use crate::window::Window;
 
 /// What a query found.
@@ -24,34 +27,37 @@ pub enum Anchored {
 }
 
 /// Executes a query. `window_secs` of 0 gives the raw values in time order; below 1 ns it counts as 1 ns, and one
-/// longer than time makes one window. Costs the decoding of the period, and one reduction per window.
+/// longer than time makes one window. One series and a native reducer that summaries answer cost one fold; everything
+/// else costs the decoding of the period, and one reduction per window.
 ///
 /// # Errors
 /// [`QueryError`]: the window is negative or no finite number, the budget is broken, the reducer fails or gives
-/// several values.
+/// several values, the store cannot be read.
 pub fn anchored(
     snapshot: &Snapshot,
     selector: &Selector,
     range: TimeRange,
     window_secs: f64,
     reducer: &dyn Reducer,
-    budget: &Budget<'_>,
+    budget: &Budget,
 ) -> Result<Anchored, QueryError> {
     let length = WindowLength::from_secs(window_secs)?;
-    let series = snapshot.select(selector);
+    let series = snapshot.select(selector, range)?;
     if series.is_empty() {
-        return Ok(Anchored::UnknownSeries);
+        // A series may be known by what it sent at other times.
+        let known = snapshot.select(selector, TimeRange::ALL)?;
+        return Ok(if known.is_empty() { Anchored::UnknownSeries } else { Anchored::Empty });
     }
-    let mut tracks = Vec::with_capacity(series.len());
-    let mut read = 0;
-    for series in &series {
-        budget.check_time()?;
-        let track = Track::read(series, range);
-        read += track.samples().len();
-        budget.check_samples(read)?;
-        tracks.push(track);
-    }
-    values(&Window::of_tracks(range, tracks), length, reducer, budget)
+    budget.check_series(series.len())?;
+    budget.check_time()?;
+    let tally = budget.tally();
+    let native = reducer.native().filter(|native| native.want().is_some());
+    let answer = match (&series[..], native, length) {
+        ([one], Some(native), WindowLength::Nanos(nanos)) => folded(one, range, nanos, native, &tally),
+        _ => values(&Window::pool(&series, range, &tally), length, reducer, budget),
+    };
+    tally.check()?;
+    answer
 }
 
 /// How long a window is.
@@ -74,11 +80,39 @@ impl WindowLength {
     }
 }
 
+/// One series, summarized window by window in one pass.
+fn folded(
+    series: &Series,
+    range: TimeRange,
+    nanos: u64,
+    native: Native,
+    tally: &Arc<Tally>,
+) -> Result<Anchored, QueryError> {
+    let Some(Some(origin)) = tally.read(|reads| series.first_in(range, reads)) else {
+        return Ok(Anchored::Empty);
+    };
+    let Some(want) = native.want() else { return Ok(Anchored::Empty) };
+    let mut before = match native.looks_before() {
+        true => tally.read(|reads| series.last_before(origin, reads)).flatten().map(|sample| sample.value),
+        false => None,
+    };
+    let windows = Windows::new(TimeRange::new(origin, range.end), nanos);
+    let mut values = Vec::new();
+    tally.read(|reads| {
+        series.fold(windows, want, reads, |index, summary| {
+            let secs = if native == Native::Rate { secs(window_at(origin, nanos, index)) } else { 0.0 };
+            values.extend(native.of_summary(summary, before.filter(|value| !value.is_nan()), secs));
+            before = Some(summary.last);
+        })
+    });
+    Ok(Anchored::Values(values))
+}
+
 fn values(
     all: &Window,
     length: WindowLength,
     reducer: &dyn Reducer,
-    budget: &Budget<'_>,
+    budget: &Budget,
 ) -> Result<Anchored, QueryError> {
     let Some(origin) = all.samples().first().map(|sample| sample.time) else { return Ok(Anchored::Empty) };
     let WindowLength::Nanos(nanos) = length else { return Ok(Anchored::Values(all.values().collect())) };
@@ -86,7 +120,8 @@ fn values(
     let mut start = 0;
     while let Some(first) = all.samples().get(start) {
         budget.check_time()?;
-        let range = window_of(first.time, origin, nanos);
+        let since = i128::from(first.time.nanos()) - i128::from(origin.nanos());
+        let range = window_at(origin, nanos, u64::try_from(since).unwrap_or(0) / nanos);
         let len = run_len(&all.samples()[start..], range.end);
         match reducer.reduce(&all.run(range, start..start + len))? {
             Reduced::None => {}
@@ -98,12 +133,17 @@ fn values(
     Ok(Anchored::Values(values))
 }
 
-/// The window that holds `time`, which is not before `origin`.
-fn window_of(time: Timestamp, origin: Timestamp, nanos: u64) -> TimeRange {
-    let (origin, nanos) = (i128::from(origin.nanos()), i128::from(nanos));
-    let index = (i128::from(time.nanos()) - origin) / nanos;
-    let edge = |index: i128| Timestamp::from_nanos(i64::try_from(origin + index * nanos).unwrap_or(i64::MAX));
-    TimeRange::new(edge(index), edge(index + 1))
+/// The window of this number.
+fn window_at(origin: Timestamp, nanos: u64, index: u64) -> TimeRange {
+    let edge = |index: i128| {
+        let nanos = i128::from(origin.nanos()).saturating_add(index.saturating_mul(i128::from(nanos)));
+        Timestamp::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+    };
+    TimeRange::new(edge(index.into()), edge(i128::from(index) + 1))
+}
+
+fn secs(range: TimeRange) -> f64 {
+    range.end.since(range.start).as_secs_f64()
 }
 
 /// How many samples come before `end`; at least the first, also at the very end of time. Doubling steps cost the

@@ -1,30 +1,52 @@
 //! What one query may cost, and how a query fails.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sereno_runtime::Clock;
+use sereno_storage::{Damage, ReadError};
 
 use crate::reduce::ReduceError;
+use crate::tally::Tally;
 
 /// The limits of one query.
-#[derive(Clone, Copy, Debug)]
-pub struct Budget<'a> {
+#[derive(Clone, Debug)]
+pub struct Budget {
     /// Measures the time it takes.
-    pub clock: &'a dyn Clock,
+    pub clock: Arc<dyn Clock>,
     /// When it must be done, on the monotonic clock.
     pub deadline: Duration,
-    /// How many samples it may read, over all its series.
-    pub samples_max: usize,
+    /// How many samples it may decode, over all its series. Rows that stand for samples are free.
+    pub samples_max: u64,
+    /// How many series may match.
+    pub series_max: usize,
+    /// How many windows the answer may have for one group.
+    pub points_max: usize,
+    /// How many threads may work at it, the caller's included. The answer does not depend on it.
+    pub threads: usize,
 }
 
-impl Budget<'_> {
+impl Budget {
+    /// The usual limits, with so much time: 10,000,000 samples, 100,000 series, 11,000 points for a group, one thread.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, time: Duration) -> Self {
+        let deadline = clock.monotonic() + time;
+        Self { clock, deadline, samples_max: 10_000_000, series_max: 100_000, points_max: 11_000, threads: 1 }
+    }
+
+    /// The account of a query with these limits.
+    pub(crate) fn tally(&self) -> Arc<Tally> {
+        let (clock, deadline) = (self.clock.clone(), self.deadline);
+        Tally::new(self.samples_max, Some(Arc::new(move || clock.monotonic() >= deadline)))
+    }
+
     pub(crate) fn check_time(&self) -> Result<(), QueryError> {
         if self.clock.monotonic() < self.deadline { Ok(()) } else { Err(QueryError::Deadline) }
     }
 
-    pub(crate) fn check_samples(&self, read: usize) -> Result<(), QueryError> {
-        let limit = self.samples_max;
-        if read <= limit { Ok(()) } else { Err(QueryError::TooManySamples { read, limit }) }
+    pub(crate) fn check_series(&self, found: usize) -> Result<(), QueryError> {
+        let limit = self.series_max;
+        if found <= limit { Ok(()) } else { Err(QueryError::TooManySeries { found, limit }) }
     }
 }
 
@@ -37,6 +59,14 @@ pub enum QueryError {
         /// As it was asked for.
         secs: f64,
     },
+    /// The caller's fault: windows that have no length, or do not advance.
+    #[error("a window of {window:?} every {step:?}: give both at least a nanosecond")]
+    Step {
+        /// The length.
+        window: Duration,
+        /// From start to start.
+        step: Duration,
+    },
     /// The caller's fault: the aggregation gives several numbers where one is wanted.
     #[error("the aggregation gives several values by name, and here one number is wanted")]
     Map,
@@ -48,20 +78,55 @@ pub enum QueryError {
         /// How many there are.
         series: usize,
     },
+    /// More series match than one query may read.
+    #[error(
+        "{found} series match, more than the {limit} that one query may read; select fewer by their labels"
+    )]
+    TooManySeries {
+        /// How many match.
+        found: usize,
+        /// How many may.
+        limit: usize,
+    },
+    /// The answer would have more windows than it may.
+    #[error(
+        "{points} windows, more than the {limit} that one query may give; ask for a shorter period or longer steps"
+    )]
+    TooManyPoints {
+        /// How many there would be, for each group.
+        points: u64,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The query reads more than it may; a shorter period or fewer series help.
     #[error(
-        "{read} samples to read, more than the {limit} that one query may; ask for a shorter period or fewer series"
+        "more samples to read than the {limit} that one query may; ask for a shorter period or fewer series"
     )]
     TooManySamples {
-        /// How many there were when it was given up.
-        read: usize,
         /// How many it may read.
-        limit: usize,
+        limit: u64,
     },
     /// It took too long; a shorter period, longer windows or a quieter server help.
     #[error("the deadline has passed; ask for a shorter period or longer windows")]
     Deadline,
+    /// The store is still reading its log back; try again in a moment.
+    #[error("the store is still reading its log back after the start; try again in a moment")]
+    Recovering,
+    /// Part of what was asked for is damaged or cannot be read.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
     /// The script failed.
     #[error(transparent)]
     Reduce(#[from] ReduceError),
+}
+
+impl From<ReadError> for QueryError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Recovering => Self::Recovering,
+            ReadError::Damaged(damage) => Self::Damaged(damage),
+            ReadError::TooManySamples { limit } => Self::TooManySamples { limit },
+            ReadError::Interrupted => Self::Deadline,
+        }
+    }
 }

@@ -1,63 +1,40 @@
-//! The folds that everything is made of, each in a written order, so that answers agree bit for bit.
+//! Samples at hand, summarized in the written order, and quantiles.
 
 use sereno_model::Sample;
+use sereno_storage::{HOUR_NANOS, MINUTE_NANOS, Summary, smaller};
 
-const MINUTE_NANOS: i64 = 60_000_000_000;
-const MINUTES_PER_HOUR: i64 = 60;
-
-/// The sum of samples in time order: a left fold from 0 within each minute, of the minutes within each hour, and of
-/// the hours. Minutes and hours are those of the epoch (UTC).
-///
-/// Float addition does not associate. With this order a stored sum of a whole minute or hour can stand for its
-/// samples, and the answer does not change by one bit.
-pub(crate) fn sum(samples: &[Sample]) -> f64 {
-    let Some(first) = samples.first() else { return 0.0 };
-    let (mut window, mut hour, mut minute) = (0.0, 0.0, 0.0);
-    let mut current = minute_of(first);
-    let mut minute_end = end_of(current);
+/// The summary of samples in time order, folded into minutes, hours, and all of them: the same bits that the store gives
+/// for them.
+pub(crate) fn summary(samples: &[Sample]) -> Summary {
+    let (mut window, mut hour, mut minute) = (Summary::EMPTY, Summary::EMPTY, Summary::EMPTY);
+    let (mut minute_end, mut hour_end) = (i64::MIN, i64::MIN);
     for sample in samples {
-        if sample.time.nanos() >= minute_end {
-            let next = minute_of(sample);
-            hour += minute;
-            minute = 0.0;
-            if next.div_euclid(MINUTES_PER_HOUR) != current.div_euclid(MINUTES_PER_HOUR) {
-                window += hour;
-                hour = 0.0;
+        let time = sample.time.nanos();
+        if time >= minute_end {
+            hour.append(&minute);
+            minute = Summary::EMPTY;
+            minute_end = end_of(time, MINUTE_NANOS);
+            if time >= hour_end {
+                window.append(&hour);
+                hour = Summary::EMPTY;
+                hour_end = end_of(time, HOUR_NANOS);
             }
-            current = next;
-            minute_end = end_of(current);
         }
-        minute += sample.value;
+        minute.push(sample.value);
     }
-    window + (hour + minute)
+    hour.append(&minute);
+    window.append(&hour);
+    window
 }
 
-fn minute_of(sample: &Sample) -> i64 {
-    sample.time.nanos().div_euclid(MINUTE_NANOS)
-}
-
-fn end_of(minute: i64) -> i64 {
-    (minute + 1).saturating_mul(MINUTE_NANOS)
-}
-
-/// The smaller of two numbers that are not NaN; -0 is smaller than 0, on every machine.
-pub(crate) fn smaller(a: f64, b: f64) -> f64 {
-    if b.total_cmp(&a).is_lt() { b } else { a }
-}
-
-/// The larger of two numbers that are not NaN; 0 is larger than -0, on every machine.
-pub(crate) fn larger(a: f64, b: f64) -> f64 {
-    if b.total_cmp(&a).is_gt() { b } else { a }
-}
-
-/// What a counter gained from `earlier` to `later`. A fall is a restart from 0.
-pub(crate) fn gained(earlier: f64, later: f64) -> f64 {
-    if later >= earlier { later - earlier } else { later }
+/// Where the minute or hour that holds `time` ends.
+fn end_of(time: i64, length: i64) -> i64 {
+    time.div_euclid(length).saturating_add(1).saturating_mul(length)
 }
 
 /// The value below which the share `q` of the numbers lies, interpolated between neighbours; NaN is left out.
-/// `q` is taken into `0..=1`. Linear in the numbers.
-pub(crate) fn quantile(mut numbers: Vec<f64>, q: f64) -> Option<f64> {
+/// `q` is taken into `0..=1`. Linear in the numbers, which are put in another order. Which order they come in does not matter.
+pub(crate) fn quantile(numbers: &mut Vec<f64>, q: f64) -> Option<f64> {
     numbers.retain(|number| !number.is_nan());
     let last = numbers.len().checked_sub(1)?;
     let rank = q.clamp(0.0, 1.0) * last as f64;
@@ -99,12 +76,12 @@ mod tests {
                 .iter()
                 .map(|(millis, value)| Sample { time: Timestamp::from_millis(*millis), value: *value })
                 .collect();
-            prop_assert_eq!(sum(&samples).to_bits(), expected.to_bits());
+            prop_assert_eq!(summary(&samples).sum.to_bits(), expected.to_bits());
         }
 
         #[test]
         fn a_quantile_is_what_sorting_says(mut numbers in proptest::collection::vec(-1e3..1e3_f64, 1..50), q in 0.0..=1.0) {
-            let found = quantile(numbers.clone(), q).unwrap();
+            let found = quantile(&mut numbers.clone(), q).unwrap();
             numbers.sort_by(f64::total_cmp);
             let rank = q * (numbers.len() - 1) as f64;
             let (low, high) = (numbers[rank.floor() as usize], numbers[rank.ceil() as usize]);
@@ -115,11 +92,11 @@ mod tests {
 
     #[test]
     fn quantiles_of_odd_numbers() {
-        assert_eq!(quantile(vec![], 0.5), None);
-        assert_eq!(quantile(vec![f64::NAN], 0.5), None);
-        assert_eq!(quantile(vec![f64::NAN, 2.0, 1.0], 0.5), Some(1.5));
-        assert_eq!(quantile(vec![f64::INFINITY; 3], 0.5), Some(f64::INFINITY));
-        assert_eq!(quantile(vec![1.0, 2.0], 7.0), Some(2.0), "q is taken into 0..=1");
-        assert_eq!(quantile(vec![1.0, 2.0], f64::NAN), Some(1.0));
+        assert_eq!(quantile(&mut vec![], 0.5), None);
+        assert_eq!(quantile(&mut vec![f64::NAN], 0.5), None);
+        assert_eq!(quantile(&mut vec![f64::NAN, 2.0, 1.0], 0.5), Some(1.5));
+        assert_eq!(quantile(&mut vec![f64::INFINITY; 3], 0.5), Some(f64::INFINITY));
+        assert_eq!(quantile(&mut vec![1.0, 2.0], 7.0), Some(2.0), "q is taken into 0..=1");
+        assert_eq!(quantile(&mut vec![1.0, 2.0], f64::NAN), Some(1.0));
     }
 }

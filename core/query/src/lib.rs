@@ -11,7 +11,9 @@ mod anchored;
 mod budget;
 mod fold;
 mod native;
+mod range;
 mod reduce;
+mod tally;
 mod track;
 mod window;
 
@@ -22,5 +24,7 @@ pub use across::{Across, AcrossError, reduce_group};
 pub use anchored::{Anchored, anchored};
 pub use budget::{Budget, QueryError};
 pub use native::Native;
+pub use range::{Alignment, Group, Grouping, Identity, RangeAnswer, RangeQuery, range_query};
 pub use reduce::{ReduceError, Reduced, Reducer};
+pub use tally::{Cost, Interrupt, Tally};
 pub use window::{Values, Window};

@@ -1,5 +1,7 @@
 //! The reducers that need no script.
 
+use sereno_storage::{Summary, Want};
+
 use crate::reduce::{ReduceError, Reduced, Reducer};
 use crate::window::Window;
 
@@ -80,7 +82,49 @@ impl Native {
     }
 }
 
+impl Native {
+    /// What of a summary answers it; `None` if it takes the samples themselves.
+    pub(crate) fn want(self) -> Option<Want> {
+        match self {
+            Self::Count | Self::First | Self::Last | Self::Delta => Some(Want::Count),
+            Self::Sum | Self::Mean => Some(Want::Sum),
+            Self::Min | Self::Max => Some(Want::Extremes),
+            Self::Increase | Self::Rate | Self::Resets => Some(Want::All),
+            _ => None,
+        }
+    }
+
+    /// Whether the answer depends on the sample before the window.
+    pub(crate) fn looks_before(self) -> bool {
+        matches!(self, Self::Increase | Self::Rate | Self::Resets)
+    }
+
+    /// The answer for a window of one series that has samples: from its summary, of which [`Native::want`] holds, the
+    /// value before it, and its length. The same bits as [`Native::answer`].
+    pub(crate) fn of_summary(self, summary: &Summary, before: Option<f64>, secs: f64) -> Option<f64> {
+        let number = |number: f64| Some(number).filter(|number| !number.is_nan());
+        match self {
+            Self::Count => Some(summary.count as f64),
+            Self::Sum => Some(summary.sum),
+            Self::Mean => Some(summary.sum / summary.count as f64),
+            Self::Min => number(summary.min),
+            Self::Max => number(summary.max),
+            Self::First => Some(summary.first),
+            Self::Last => Some(summary.last),
+            Self::Delta => Some(summary.last - summary.first),
+            Self::Increase => summary.increase(before),
+            Self::Rate => summary.increase(before).filter(|_| secs > 0.0).map(|increase| increase / secs),
+            Self::Resets => summary.resets(before),
+            _ => None,
+        }
+    }
+}
+
 impl Reducer for Native {
+    fn native(&self) -> Option<Native> {
+        Some(*self)
+    }
+
     fn reduce(&self, window: &Window) -> Result<Reduced, ReduceError> {
         Ok(self.answer(window).into())
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
+use crate::native::Native;
 use crate::window::Window;
 
 /// The answer for one window.
@@ -35,10 +36,16 @@ impl From<Option<f64>> for Reduced {
 
 /// An aggregation over time: one window in, one answer out. The same window gives the same answer, bit for bit.
 pub trait Reducer: Send + Sync + std::fmt::Debug {
+    /// The native reducer that it amounts to, if there is one: it may then be answered without windows.
+    fn native(&self) -> Option<Native> {
+        None
+    }
+
     /// Reduces one window.
     ///
     /// # Errors
-    /// [`ReduceError`] when a script fails or breaks a limit; native reducers never fail.
+    /// [`ReduceError`] when a script fails or breaks a limit; native reducers never fail. A read that fails is told by
+    /// the window's [`Tally`](crate::Tally), which the caller checks.
     fn reduce(&self, window: &Window) -> Result<Reduced, ReduceError>;
 }
 

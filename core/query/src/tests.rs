@@ -1,5 +1,8 @@
 //! Windows, groups and queries against naive models, and the promises that others build on.
 
+mod model;
+mod ranges;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +12,7 @@ use sereno_model::{Sample, Selector, SeriesKey, TimeRange, Timestamp};
 use sereno_runtime::{Clock, ManualClock, Metrics, RealDisk};
 use sereno_storage::{Config, Row, Store};
 
+use crate::tally::Tally;
 use crate::track::Track;
 use crate::{Across, Anchored, Budget, Native, QueryError, ReduceError, Reduced, Reducer, Window};
 use crate::{anchored, reduce_group};
@@ -28,10 +32,11 @@ fn window(values: &[f64], before: Option<f64>) -> Window {
 }
 
 fn pool(tracks: &[&[(i64, f64)]]) -> Window {
+    let (range, tally) = (TimeRange::new(secs(0), secs(100)), Arc::new(Tally::default()));
     let track = |points: &&[(i64, f64)]| {
-        Track::new(points.iter().map(|(time, value)| sample(*time, *value)).collect(), None)
+        Track::of(range, points.iter().map(|(time, value)| sample(*time, *value)).collect(), None, &tally)
     };
-    Window::of_tracks(TimeRange::new(secs(0), secs(100)), tracks.iter().map(track).collect())
+    Window::of_tracks(range, tracks.iter().map(track).collect(), tally.clone())
 }
 
 #[test]
@@ -160,25 +165,26 @@ fn a_pool_never_interleaves_counters() {
 struct Stored {
     _directory: tempfile::TempDir,
     store: Store,
-    clock: ManualClock,
+    clock: Arc<ManualClock>,
 }
 
 impl Stored {
     fn new(series: &[(&str, &[(i64, f64)])]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = Config { directory: directory.path().to_owned(), ..Config::default() };
+        let config =
+            Config { directory: directory.path().to_owned(), retention: Duration::ZERO, ..Config::default() };
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(secs(1_000_000)));
-        let (store, _) = Store::open(&config, Arc::new(RealDisk), clock, &Metrics::default()).unwrap();
+        let store = Store::open(&config, Arc::new(RealDisk), clock, &Metrics::default()).unwrap();
         for (host, points) in series {
             let id = store.series(&SeriesKey::new("m", [("host", *host)]).unwrap()).unwrap();
             let rows = points.iter().map(|(time, value)| Row::at(id, secs(*time), *value));
             assert!(store.append(rows.collect()).wait().is_ok());
         }
-        Self { _directory: directory, store, clock: ManualClock::new(secs(0)) }
+        Self { _directory: directory, store, clock: Arc::new(ManualClock::new(secs(0))) }
     }
 
-    fn budget(&self) -> Budget<'_> {
-        Budget { clock: &self.clock, deadline: Duration::from_secs(1), samples_max: 1_000 }
+    fn budget(&self) -> Budget {
+        Budget { samples_max: 1_000, ..Budget::new(self.clock.clone(), Duration::from_secs(1)) }
     }
 
     fn query(
@@ -245,13 +251,14 @@ fn what_cannot_be_answered_is_an_error_with_its_reason() {
     let none_first = Told(|window| if window.count() > 1 { Reduced::None } else { window.last().into() });
     assert_eq!(stored.query(TimeRange::ALL, 5.0, &none_first).unwrap(), Anchored::Values(vec![3.0]));
     let snapshot = stored.store.snapshot();
-    let run = |budget: &Budget<'_>| {
+    let run = |budget: &Budget| {
         anchored(&snapshot, &Selector::exact("m"), TimeRange::ALL, 1.0, &Native::Mean, budget)
     };
     let few = Budget { samples_max: 2, ..stored.budget() };
-    assert!(matches!(run(&few), Err(QueryError::TooManySamples { read: 3, limit: 2 })));
+    assert!(matches!(run(&few), Err(QueryError::TooManySamples { limit: 2 })));
+    let late = stored.budget();
     stored.clock.advance(Duration::from_secs(2));
-    assert!(matches!(run(&stored.budget()), Err(QueryError::Deadline)));
+    assert!(matches!(run(&late), Err(QueryError::Deadline)));
 }
 
 #[test]
@@ -261,9 +268,11 @@ fn a_group_is_joined_as_it_is_told() {
         ("b", &[(10, 7.0), (15, 1.0), (20, 6.0)]),
         ("c", &[(99, 1.0)]),
     ]);
-    let series = stored.store.snapshot().select(&Selector::exact("m"));
     let range = TimeRange::new(secs(5), secs(30));
-    let reduce = |reducer: Native, across| reduce_group(&series, range, &reducer, across).unwrap().number();
+    let series = stored.store.snapshot().select(&Selector::exact("m"), range).unwrap();
+    let tally = Arc::new(Tally::default());
+    let reduce =
+        |reducer: Native, across| reduce_group(&series, range, &reducer, across, &tally).unwrap().number();
     assert_eq!(reduce(Native::Last, Some(Across::Sum)), Some(9.0));
     assert_eq!(
         reduce(Native::Last, Some(Across::Mean)),
@@ -275,13 +284,13 @@ fn a_group_is_joined_as_it_is_told() {
     assert_eq!(reduce(Native::Last, Some(Across::Count)), Some(2.0));
     assert_eq!(reduce(Native::Median, Some(Across::Pool)), Some(3.0));
     assert_eq!(reduce(Native::Count, Some(Across::Sum)), Some(5.0));
-    let open = reduce_group(&series, range, &Native::Last, None).unwrap_err();
+    let open = reduce_group(&series, range, &Native::Last, None, &tally).unwrap_err();
     assert_eq!(
         open.to_string(),
         "3 series are matched; say how to join them with `across`: `sum`, `mean`, `min`, `max`, `count` or `pool`"
     );
-    assert_eq!(reduce_group(&series[..1], range, &Native::Last, None).unwrap(), Reduced::Number(3.0));
-    let nobody = reduce_group(&[], range, &Native::Last, Some(Across::Sum)).unwrap();
+    assert_eq!(reduce_group(&series[..1], range, &Native::Last, None, &tally).unwrap(), Reduced::Number(3.0));
+    let nobody = reduce_group(&[], range, &Native::Last, Some(Across::Sum), &tally).unwrap();
     assert_eq!(nobody, Reduced::None);
     let spread = Told(|w| {
         Reduced::Map(
@@ -291,7 +300,7 @@ fn a_group_is_joined_as_it_is_told() {
                 .collect(),
         )
     });
-    let map = reduce_group(&series[..2], range, &spread, Some(Across::Sum)).unwrap();
+    let map = reduce_group(&series[..2], range, &spread, Some(Across::Sum), &tally).unwrap();
     assert_eq!(map, Reduced::Map(BTreeMap::from([("high".into(), 10.0), ("low".into(), 2.0)])));
 }
 

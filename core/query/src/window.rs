@@ -12,103 +12,133 @@
 //! (`min max median quantile between count_above count_below increase rate changes resets`) leaves NaN out;
 //! `count first last values` take it as any value. Infinities follow IEEE 754 throughout.
 //!
-//! How the samples are held is private: summary rows will answer some of the methods without decoding.
+//! Nothing is read before it is needed. `count sum mean min max first last delta increase rate resets is_empty` come from
+//! rows of hours and minutes wherever those cover the window; the other measures decode the samples, once, and then
+//! everything comes from them, with the same bits. (`first` and `last` of a pool decode too: rows do not tell whose sample
+//! is the older one.) A read that fails is remembered in the [`Tally`]: the window then looks empty, and who asked for
+//! the answer must look there.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sereno_model::{Sample, TimeRange, Timestamp};
-use sereno_storage::Series;
+use sereno_storage::{Series, Summary, Want, larger, smaller};
 
 use crate::fold;
-use crate::track::{Slice, Track};
+use crate::tally::Tally;
+use crate::track::{Part, Track, positions};
 
 /// The samples of `[start, end)`; see the module for what all methods have in common.
 #[derive(Clone, Debug)]
 pub struct Window {
     range: TimeRange,
+    tally: Arc<Tally>,
     content: Content,
 }
 
 #[derive(Clone, Debug)]
 enum Content {
-    One(Slice),
-    /// The run is one of the union.
-    Pool(Arc<Pool>, Range<usize>),
+    One(Part),
+    Pool(Arc<Pool>),
+    /// A run of the union of a pool.
+    Run(Arc<Pool>, Range<usize>),
 }
 
 /// Several series, in order of their keys.
 #[derive(Debug)]
 struct Pool {
     tracks: Vec<Arc<Track>>,
-    /// All their samples, by time, then by series.
-    union: Vec<Sample>,
+    union: OnceLock<Vec<Sample>>,
+}
+
+impl Pool {
+    /// All samples, by time, then by series.
+    fn union(&self) -> &[Sample] {
+        self.union.get_or_init(|| {
+            let mut union: Vec<Sample> =
+                self.tracks.iter().flat_map(|track| track.samples().iter().copied()).collect();
+            // Stable: at one time the series keep their order. The runs are sorted already, which makes this a merge.
+            union.sort_by_key(|sample| sample.time);
+            union
+        })
+    }
 }
 
 impl Window {
     /// A window over samples at hand, which must be in time order and inside `range`. `before` is the newest sample
     /// before them; without one the series is born inside the window.
     #[must_use]
-    pub fn new(range: TimeRange, samples: Arc<[Sample]>, before: Option<Sample>) -> Self {
-        Self::of_track(range, Track::new(samples, before))
+    pub fn new(range: TimeRange, samples: Vec<Sample>, before: Option<Sample>) -> Self {
+        let tally = Arc::new(Tally::default());
+        let track = Track::of(range, samples, before, &tally);
+        Self::of_tracks(range, vec![track], tally)
     }
 
     /// The samples of one series.
     #[must_use]
-    pub fn of(series: &Series, range: TimeRange) -> Self {
-        Self::of_track(range, Track::read(series, range))
+    pub fn of(series: &Series, range: TimeRange, tally: &Arc<Tally>) -> Self {
+        Self::pool(std::slice::from_ref(series), range, tally)
     }
 
     /// The samples of several series, given in order of their keys.
     #[must_use]
-    pub fn pool(series: &[Series], range: TimeRange) -> Self {
-        Self::of_tracks(range, series.iter().map(|series| Track::read(series, range)).collect())
+    pub fn pool(series: &[Series], range: TimeRange, tally: &Arc<Tally>) -> Self {
+        let tracks = series.iter().map(|series| Track::stored(series, range, tally)).collect();
+        Self::of_tracks(range, tracks, tally.clone())
     }
 
-    fn of_track(range: TimeRange, track: Track) -> Self {
-        Self { range, content: Content::One(Slice::whole(Arc::new(track))) }
+    pub(crate) fn of_tracks(range: TimeRange, tracks: Vec<Track>, tally: Arc<Tally>) -> Self {
+        let mut tracks: Vec<Arc<Track>> = tracks.into_iter().map(Arc::new).collect();
+        let content = match tracks.len() {
+            1 => Content::One(Part::whole(tracks.remove(0))),
+            _ => Content::Pool(Arc::new(Pool { tracks, union: OnceLock::new() })),
+        };
+        Self { range, tally, content }
     }
 
-    pub(crate) fn of_tracks(range: TimeRange, mut tracks: Vec<Track>) -> Self {
-        if tracks.len() == 1 {
-            return Self::of_track(range, tracks.remove(0));
+    /// What the reads of this window and its kin are counted in.
+    #[must_use]
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// How many samples were decoded for it so far, and for the windows that it was cut from.
+    #[must_use]
+    pub fn decoded(&self) -> u64 {
+        match &self.content {
+            Content::One(part) => part.track().decoded(),
+            Content::Pool(pool) | Content::Run(pool, _) => {
+                pool.tracks.iter().map(|track| track.decoded()).sum()
+            }
         }
-        let mut union: Vec<Sample> =
-            tracks.iter().flat_map(|track| track.samples().iter().copied()).collect();
-        // Stable: at one time the series keep their order. The runs are sorted already, which makes this a merge.
-        union.sort_by_key(|sample| sample.time);
-        let all = 0..union.len();
-        let tracks = tracks.into_iter().map(Arc::new).collect();
-        Self { range, content: Content::Pool(Arc::new(Pool { tracks, union }), all) }
     }
 
-    /// The part of this window that lies in `range`; it remembers what came before it.
+    /// The part of this window that lies in `range`; it remembers what came before it. Decodes.
     #[must_use]
     pub fn within(&self, range: TimeRange) -> Self {
-        let samples = self.samples();
-        let start = samples.partition_point(|sample| sample.time < range.start);
-        let len = samples[start..].partition_point(|sample| sample.time < range.end);
+        let positions = positions(self.samples(), range);
         let range = TimeRange::new(range.start.max(self.range.start), range.end.min(self.range.end));
-        self.run(range, start..start + len)
+        self.run(range, positions)
     }
 
     /// The samples at these positions, which must be those of `range`.
     pub(crate) fn run(&self, range: TimeRange, positions: Range<usize>) -> Self {
         let content = match &self.content {
-            Content::One(slice) => Content::One(slice.run(positions)),
-            Content::Pool(pool, span) => {
-                Content::Pool(pool.clone(), span.start + positions.start..span.start + positions.end)
+            Content::One(part) => Content::One(part.run(positions)),
+            Content::Pool(pool) => Content::Run(pool.clone(), positions),
+            Content::Run(pool, run) => {
+                Content::Run(pool.clone(), run.start + positions.start..run.start + positions.end)
             }
         };
-        Self { range, content }
+        Self { range, tally: self.tally.clone(), content }
     }
 
     /// The samples with `low <= value <= high`. What compares neighbours starts at the first sample that is left.
     #[must_use]
     pub fn between(&self, low: f64, high: f64) -> Self {
-        let tracks = self.slices().map(|slice| slice.filter(|value| low <= value && value <= high)).collect();
-        Self::of_tracks(self.range, tracks)
+        let tracks = self.parts().map(|part| part.filter(|value| low <= value && value <= high)).collect();
+        Self::of_tracks(self.range, tracks, self.tally.clone())
     }
 
     /// The span of time that was asked for, whether or not samples fill it.
@@ -120,7 +150,11 @@ impl Window {
     /// How many samples there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.samples().len()
+        match &self.content {
+            Content::Run(_, run) => run.len(),
+            Content::One(part) if part.is_run() => part.samples().len(),
+            _ => self.parts().map(|part| part.summary(Want::Count).count as usize).sum(),
+        }
     }
 
     /// Whether there are no samples.
@@ -132,7 +166,7 @@ impl Window {
     /// The sum, folded minute by minute, hour by hour, series by series.
     #[must_use]
     pub fn sum(&self) -> Option<f64> {
-        self.fold(Slice::sum, |a, b| a + b)
+        self.fold(Part::sum, |a, b| a + b)
     }
 
     /// The sum divided by the count.
@@ -144,25 +178,25 @@ impl Window {
     /// The lowest value.
     #[must_use]
     pub fn min(&self) -> Option<f64> {
-        self.fold(Slice::min, fold::smaller)
+        self.fold(Part::min, smaller)
     }
 
     /// The highest value.
     #[must_use]
     pub fn max(&self) -> Option<f64> {
-        self.fold(Slice::max, fold::larger)
+        self.fold(Part::max, larger)
     }
 
     /// The value of the oldest sample.
     #[must_use]
     pub fn first(&self) -> Option<f64> {
-        self.samples().first().map(|sample| sample.value)
+        self.edge(|summary| summary.first, <[Sample]>::first)
     }
 
     /// The value of the newest sample.
     #[must_use]
     pub fn last(&self) -> Option<f64> {
-        self.samples().last().map(|sample| sample.value)
+        self.edge(|summary| summary.last, <[Sample]>::last)
     }
 
     /// When the newest sample was observed.
@@ -174,7 +208,7 @@ impl Window {
     /// The newest value minus the oldest.
     #[must_use]
     pub fn delta(&self) -> Option<f64> {
-        self.fold(Slice::delta, |a, b| a + b)
+        self.fold(Part::delta, |a, b| a + b)
     }
 
     /// What a counter gained, from the newest sample before the window to the newest inside. A fall is a restart from
@@ -182,7 +216,7 @@ impl Window {
     /// add up to that of their union.
     #[must_use]
     pub fn increase(&self) -> Option<f64> {
-        self.fold(Slice::increase, |a, b| a + b)
+        self.fold(Part::increase, |a, b| a + b)
     }
 
     /// The increase per second of the window's range, filled or not; `None` when the range is empty.
@@ -195,13 +229,13 @@ impl Window {
     /// How often a value differs from the one before it, the one before the window included.
     #[must_use]
     pub fn changes(&self) -> Option<f64> {
-        self.fold(Slice::changes, |a, b| a + b)
+        self.fold(Part::changes, |a, b| a + b)
     }
 
     /// How often a value is below the one before it, the one before the window included.
     #[must_use]
     pub fn resets(&self) -> Option<f64> {
-        self.fold(Slice::resets, |a, b| a + b)
+        self.fold(Part::resets, |a, b| a + b)
     }
 
     /// The standard deviation of the population.
@@ -225,7 +259,7 @@ impl Window {
     /// `0..=1`. Linear in the samples, which are copied.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<f64> {
-        fold::quantile(self.samples().iter().map(|sample| sample.value).collect(), q)
+        fold::quantile(&mut self.samples().iter().map(|sample| sample.value).collect(), q)
     }
 
     /// The slope of the least squares line, per second; `None` with fewer than two different times.
@@ -263,25 +297,44 @@ impl Window {
     /// The samples, by time, then by series.
     pub(crate) fn samples(&self) -> &[Sample] {
         match &self.content {
-            Content::One(slice) => slice.samples(),
-            Content::Pool(pool, span) => &pool.union[span.clone()],
+            Content::One(part) => part.samples(),
+            Content::Pool(pool) => pool.union(),
+            Content::Run(pool, run) => &pool.union()[run.clone()],
         }
     }
 
     /// The part of each series, in order of their keys.
-    fn slices(&self) -> impl Iterator<Item = Slice> {
+    fn parts(&self) -> impl Iterator<Item = Part> {
         let (one, pool) = match &self.content {
-            Content::One(slice) => (Some(slice.clone()), None),
-            Content::Pool(pool, _) => (None, Some(pool)),
+            Content::One(part) => (Some(part.clone()), None),
+            Content::Pool(pool) | Content::Run(pool, _) => (None, Some(pool)),
         };
-        let several = pool.into_iter().flat_map(|pool| &pool.tracks).map(|track| track.slice(self.range));
+        let cut = matches!(self.content, Content::Run(..)).then_some(self.range);
+        let several = pool.into_iter().flat_map(|pool| &pool.tracks).map(move |track| {
+            let part = Part::whole(track.clone());
+            cut.map_or_else(|| part.clone(), |range| part.within(range))
+        });
         one.into_iter().chain(several)
     }
 
-    fn fold(&self, measure: fn(&Slice) -> Option<f64>, join: fn(f64, f64) -> f64) -> Option<f64> {
+    fn fold(&self, measure: fn(&Part) -> Option<f64>, join: fn(f64, f64) -> f64) -> Option<f64> {
         match &self.content {
-            Content::One(slice) => measure(slice),
-            Content::Pool(..) => self.slices().filter_map(|slice| measure(&slice)).reduce(join),
+            Content::One(part) => measure(part),
+            _ => self.parts().filter_map(|part| measure(&part)).reduce(join),
+        }
+    }
+
+    fn edge(
+        &self,
+        of_summary: fn(&Summary) -> f64,
+        of_samples: fn(&[Sample]) -> Option<&Sample>,
+    ) -> Option<f64> {
+        match &self.content {
+            Content::One(part) if !part.is_run() => {
+                let summary = part.summary(Want::Count);
+                (summary.count > 0).then(|| of_summary(&summary))
+            }
+            _ => of_samples(self.samples()).map(|sample| sample.value),
         }
     }
 

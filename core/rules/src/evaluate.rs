@@ -4,6 +4,7 @@
 //! nothing itself, so a result that came too late can be dropped as a whole.
 //!
 //! Invariants:
+//! * a tick over a store that is still reading its log back is unobserved: no state changes, nothing is absent;
 //! * an error in one instance leaves the rule's other instances alone, and holds its own state;
 //! * instances are evaluated and told in order of their labels, those that broke their budget last time after all
 //!   others; once the tick has taken longer than one call may, a broken budget ends it for the rest, which are held.
@@ -15,7 +16,7 @@ use std::time::Duration;
 use sereno_model::{EventKind, Notification, TimeRange, Timestamp};
 use sereno_query::{Across, Native, QueryError, ReduceError, Reduced, reduce_group};
 use sereno_script::{Budget, ErrorKind, Instance, Memory, RuleScript, ScriptError, Verdict};
-use sereno_storage::{Series, Snapshot};
+use sereno_storage::{ReadError, Series, Snapshot};
 
 use crate::generation::Host;
 use crate::message::{Context, instance_name, notification};
@@ -56,6 +57,8 @@ pub(crate) struct Outcome {
     pub errors: Vec<String>,
     /// Whether a script was stopped because it used up its budget.
     pub broke_budget: bool,
+    /// The store could not be looked at: the tick is unobserved, everything stays as it is.
+    pub unobserved: bool,
     /// How many series were matched though nobody says how to group them; 0 if that is fine.
     pub ungrouped_series: usize,
 }
@@ -70,7 +73,14 @@ impl Tick<'_> {
     /// Evaluates the rule. Cost: linear in the samples of the window, plus the scripts.
     pub fn evaluate(&self, states: &Instances) -> Outcome {
         let mut outcome = Outcome::default();
-        let series = self.snapshot.select(&self.rule.selector);
+        let series = match self.snapshot.select(&self.rule.selector, self.range()) {
+            Ok(series) => series,
+            Err(ReadError::Recovering) => return Outcome { unobserved: true, ..outcome },
+            Err(error) => {
+                outcome.errors.push(format!("{}: {error}", self.rule.id));
+                return outcome;
+            }
+        };
         if self.rule.by == By::Unsaid && series.len() > 1 {
             outcome.ungrouped_series = series.len();
         }
@@ -85,6 +95,10 @@ impl Tick<'_> {
             self.instance(labels, before, series, &mut budget, &mut outcome);
         }
         outcome
+    }
+
+    fn range(&self) -> TimeRange {
+        TimeRange::before(self.tick, self.rule.window)
     }
 
     fn deadline(&self) -> Duration {
@@ -165,8 +179,10 @@ impl Tick<'_> {
     ) -> Result<Observed, Failure> {
         match &self.rule.condition {
             Condition::Threshold { value, limit, worse, level, otherwise } => {
-                let number =
-                    self.reduce(value, &asked.series)?.or(*otherwise).filter(|number| !number.is_nan());
+                let number = self
+                    .reduce(value, &asked.series, budget)?
+                    .or(*otherwise)
+                    .filter(|number| !number.is_nan());
                 let Some(number) = number else { return Ok(Observed::Nothing) };
                 let fires = match worse {
                     Worse::Higher => number >= *limit,
@@ -187,12 +203,14 @@ impl Tick<'_> {
     }
 
     /// The value of an instance; `None` when its window has none.
-    fn reduce(&self, value: &Value, series: &[Series]) -> Result<Option<f64>, Failure> {
+    fn reduce(&self, value: &Value, series: &[Series], budget: &mut Budget) -> Result<Option<f64>, Failure> {
         if series.is_empty() {
             return Ok(None);
         }
-        let range = TimeRange::before(self.tick, self.rule.window);
-        match reduce_group(series, range, &*value.reducer, value.across).map_err(Failure::query)? {
+        let (before, tally) = (*budget, budget.tally(&self.host.limits));
+        let reduced = reduce_group(series, self.range(), &*value.reducer, value.across, &tally);
+        budget.settle(before, &tally);
+        match reduced.map_err(Failure::query)? {
             Reduced::None => Ok(None),
             Reduced::Number(number) => Ok(Some(number)),
             Reduced::Map(map) => {
@@ -217,8 +235,10 @@ impl Tick<'_> {
     ) -> Context {
         let mut context = Context::default();
         if self.rule.message.as_ref().is_some_and(|message| message.mentions(&Name::Count)) {
-            let range = TimeRange::before(self.tick, self.rule.window);
-            let count = reduce_group(&asked.series, range, &Native::Count, Some(Across::Sum));
+            let count = {
+                let tally = budget.tally(&self.host.limits);
+                reduce_group(&asked.series, self.range(), &Native::Count, Some(Across::Sum), &tally)
+            };
             context.samples = count.ok().and_then(|count| count.number());
         }
         if let (Condition::Script { script, .. }, None) = (&self.rule.condition, &self.rule.message) {
@@ -274,6 +294,7 @@ impl Failure {
                     },
                 }
             }
+            QueryError::TooManySamples { .. } => Self { text: error.to_string(), broke_budget: true },
             error => Self { text: error.to_string(), broke_budget: false },
         }
     }

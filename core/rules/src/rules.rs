@@ -229,6 +229,7 @@ fn first_generation(config: &Config, roots: &Roots, context: &Context) -> Shared
         news: Mailbox::<News>::default(),
         firing: Firing::default(),
         evaluations: context.metrics.counter("rule_evaluations_total", &[]),
+        unobserved: context.metrics.counter("rule_unobserved_ticks_total", &[]),
     };
     Report { outcome, refusal: None, generation }.log(&shared);
     shared

@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub firing: Firing,
     /// Ticks of rules that have been evaluated.
     pub evaluations: Counter,
+    /// Ticks over a store that was still reading its log back.
+    pub unobserved: Counter,
 }
 
 impl Shared {

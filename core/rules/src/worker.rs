@@ -58,8 +58,12 @@ pub(crate) fn run(shared: &Shared, queue: &Queue<Job>) {
             Evaluate(ref snapshot) => {
                 let outcome = evaluate(shared, &job, snapshot);
                 let broke_budget = outcome.broke_budget;
+                if outcome.unobserved {
+                    shared.unobserved.inc();
+                } else {
+                    shared.evaluations.inc();
+                }
                 job.take(shared, outcome);
-                shared.evaluations.inc();
                 let done =
                     Done { rule: job.rule.id.clone(), ticket: job.ticket, state: job.state, broke_budget };
                 shared.news.update_quietly(|news| news.done(done));
@@ -91,7 +95,8 @@ impl Job {
     fn take(&mut self, shared: &Shared, outcome: Outcome) {
         let active = shared.active.load();
         let current = active.rules.get(&self.rule.id);
-        if !current.is_some_and(|current| current.live && current.same_identity(&self.rule)) {
+        let is_current = current.is_some_and(|current| current.live && current.same_identity(&self.rule));
+        if outcome.unobserved || !is_current {
             return;
         }
         self.report(shared, &outcome);

@@ -16,6 +16,8 @@ pub enum ErrorKind {
     Limit,
     /// The script ended, but its answer means nothing here.
     Answer,
+    /// The store could not read what the script asked for.
+    Unreadable,
     /// A native function panicked: our fault.
     Panic,
 }

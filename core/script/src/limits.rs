@@ -13,8 +13,8 @@ pub struct Limits {
     pub operations_max: u64,
     /// Operations of all the calls for one rule at one tick. Default 20,000,000.
     pub operations_per_tick_max: u64,
-    /// Samples that all the calls for one rule at one tick may look at, each time they are looked at. Default
-    /// 50,000,000.
+    /// Samples that one rule may decode or look at in one tick, each time they are looked at. Rows of minutes and hours
+    /// that stand for samples are free. Default 50,000,000.
     pub samples_max: u64,
     /// How long one call may take. Default 1 s.
     #[serde(with = "units::duration")]

@@ -1,7 +1,7 @@
 //! What scripts have used up, and the word to stop.
 //!
 //! Rhai counts operations from zero in every call and knows nothing of the time or of the samples that native
-//! functions look at. So each thread carries a meter while a script runs on it: the engine's progress hook and the
+//! functions look at. What rows of minutes and hours answer costs no samples. So each thread carries a meter while a script runs on it: the engine's progress hook and the
 //! native functions report to it, and a call made from within a call (`s.agg` with a scripted aggregation) goes on
 //! counting where the outer one is.
 //!
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rhai::{Dynamic, EvalAltResult, Position};
+use sereno_query::Tally;
 use sereno_runtime::Clock;
 use sereno_runtime::units::format_duration;
 
@@ -33,7 +34,7 @@ impl Budget {
         self.operations
     }
 
-    /// Samples looked at so far; one that is looked at twice counts twice.
+    /// Samples decoded or looked at so far; one that is looked at twice counts twice.
     #[must_use]
     pub fn samples(&self) -> u64 {
         self.samples
@@ -117,8 +118,8 @@ impl Meter {
         if operations.is_multiple_of(OPERATIONS_PER_CLOCK) { self.check_time() } else { None }
     }
 
-    fn check_samples(&self, samples: usize) -> Option<String> {
-        let total = self.samples.get().saturating_add(samples as u64);
+    fn check_samples(&self, samples: u64) -> Option<String> {
+        let total = self.samples.get().saturating_add(samples);
         self.samples.set(total);
         let limit = self.limits.get()?.samples_max;
         if total > limit {
@@ -169,10 +170,37 @@ pub(crate) fn progress(operations: u64) -> Option<Dynamic> {
 }
 
 /// Tells that a native function looks at `samples`.
-pub(crate) fn charge(samples: usize) -> Outcome<()> {
-    match METER.with(|meter| meter.stop_for(|| meter.check_samples(samples))) {
+pub(crate) fn charge(samples: u64) -> Outcome<()> {
+    stop_for(|meter| meter.check_samples(samples))
+}
+
+/// Ends the call: what its answer would be made of cannot be read.
+pub(crate) fn check_reads(tally: &Tally) -> Outcome<()> {
+    match tally.check() {
+        Ok(()) => Ok(()),
+        Err(error) => stop_for(|_| Some(error.to_string())),
+    }
+}
+
+fn stop_for(reason: impl FnOnce(&Meter) -> Option<String>) -> Outcome<()> {
+    match METER.with(|meter| meter.stop_for(|| reason(meter))) {
         Some(reason) => Err(EvalAltResult::ErrorTerminated(reason, Position::NONE).into()),
         None => Ok(()),
+    }
+}
+
+impl Budget {
+    /// An account to read on: what is left of the samples of the tick and, for a script, until its call's time is up. One
+    /// for each instance of a rule, since a read that fails spoils what is read after it.
+    #[must_use]
+    pub fn tally(&self, limits: &Limits) -> Arc<Tally> {
+        let is_over = || METER.with(|meter| meter.running.get() && meter.check_time().is_some());
+        Tally::new(limits.samples_max.saturating_sub(self.samples), Some(Arc::new(is_over)))
+    }
+
+    /// Counts what was read on an account that began at `before`, where that is more than what the meter was told.
+    pub fn settle(&mut self, before: Self, tally: &Tally) {
+        self.samples = self.samples.max(before.samples.saturating_add(tally.cost().samples));
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rhai::{Dynamic, Map};
 use sereno_model::Level;
+use sereno_query::QueryError;
 
 use crate::convert::type_name;
 use crate::error::{ErrorKind, ScriptError};
@@ -49,8 +50,7 @@ impl RuleScript {
             Some(this) => this,
             None => self.init(budget)?,
         };
-        let subject = Subject::new(instance.clone(), self.aggregations.clone());
-        let answer = self.unit.call(ENTRY, &mut this, (subject,), budget)?;
+        let answer = self.ask(ENTRY, &mut this, instance, |subject| subject, budget)?;
         let verdict = verdict::read(answer).map_err(|message| self.bad_answer(message))?;
         let bytes_max = self.unit.host.limits.memory_bytes_max;
         memory.set(this, bytes_max).map_err(|message| self.bad_answer(message))?;
@@ -72,12 +72,37 @@ impl RuleScript {
         if !self.unit.has_function(MESSAGE, 1) {
             return Ok(None);
         }
-        let subject = Subject::new(instance.clone(), self.aggregations.clone()).of_alert(level, value);
-        let answer = self.unit.call(MESSAGE, &mut Map::new().into(), (subject,), budget)?;
+        let of_alert = |subject: Subject| subject.of_alert(level, value);
+        let answer = self.ask(MESSAGE, &mut Map::new().into(), instance, of_alert, budget)?;
         let kind = type_name(&answer);
         match answer.into_string() {
             Ok(text) => Ok(Some(text)),
             Err(_) => Err(self.bad_answer(format!("`message` answers with {kind}, not with a text"))),
+        }
+    }
+
+    /// Calls a function about an instance. What it answers is void if something could not be read.
+    fn ask(
+        &self,
+        function: &str,
+        this: &mut Dynamic,
+        instance: &Arc<Instance>,
+        shape: impl FnOnce(Subject) -> Subject,
+        budget: &mut Budget,
+    ) -> Result<Dynamic, ScriptError> {
+        let before = *budget;
+        let tally = budget.tally(&self.unit.host.limits);
+        let subject = shape(Subject::new(instance.clone(), self.aggregations.clone(), tally.clone()));
+        let answer = self.unit.call(function, this, (subject,), budget);
+        budget.settle(before, &tally);
+        match tally.check() {
+            // What used up the budget is told by the meter.
+            Err(QueryError::TooManySamples { .. } | QueryError::Deadline) if answer.is_err() => answer,
+            Err(error @ (QueryError::TooManySamples { .. } | QueryError::Deadline)) => {
+                Err(ScriptError::whole(ErrorKind::Limit, &self.unit.texts, error.to_string()))
+            }
+            Err(error) => Err(ScriptError::whole(ErrorKind::Unreadable, &self.unit.texts, error.to_string())),
+            Ok(()) => answer,
         }
     }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use rhai::{Dynamic, Engine};
 use sereno_model::{Level, TimeRange};
-use sereno_query::{Across, ReduceError, Reduced, Reducer, Window, reduce_group};
+use sereno_query::{Across, ReduceError, Reduced, Reducer, Tally, Window, reduce_group};
 
 use crate::convert::{Outcome, duration_argument, from_params, from_reduced};
 use crate::error::describe;
 use crate::instance::Instance;
 use crate::lint::suggest;
 use crate::meter;
+use crate::window::measure;
 
 /// The aggregations of one generation, by name.
 pub(crate) type Aggregations = BTreeMap<String, Arc<dyn Reducer>>;
@@ -22,6 +23,7 @@ pub(crate) type Aggregations = BTreeMap<String, Arc<dyn Reducer>>;
 pub(crate) struct Subject {
     instance: Arc<Instance>,
     aggregations: Arc<Aggregations>,
+    tally: Arc<Tally>,
     level: Option<Level>,
     /// Computed when first asked for, by whichever clone is asked; set from the start for a message.
     value: Arc<OnceLock<Dynamic>>,
@@ -29,8 +31,8 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// For `check`: the level is the one at which the instance fires now.
-    pub(crate) fn new(instance: Arc<Instance>, aggregations: Arc<Aggregations>) -> Self {
-        Self { level: instance.level, instance, aggregations, value: Arc::default() }
+    pub(crate) fn new(instance: Arc<Instance>, aggregations: Arc<Aggregations>, tally: Arc<Tally>) -> Self {
+        Self { level: instance.level, instance, aggregations, tally, value: Arc::default() }
     }
 
     /// For `message`: level and value are those of the alert.
@@ -39,10 +41,9 @@ impl Subject {
         Self { level: Some(level), value: Arc::new(OnceLock::from(value)), ..self }
     }
 
-    fn window(&self, length: Duration) -> Outcome<Window> {
-        let window = Window::pool(&self.instance.series, TimeRange::before(self.instance.now, length));
-        meter::charge(window.count())?;
-        Ok(window)
+    /// Reads nothing yet.
+    fn window(&self, length: Duration) -> Window {
+        Window::pool(&self.instance.series, TimeRange::before(self.instance.now, length), &self.tally)
     }
 
     fn value(&self) -> Outcome<Dynamic> {
@@ -67,21 +68,24 @@ impl Subject {
 
     fn reduce(&self, reducer: &dyn Reducer, length: Duration, across: Option<Across>) -> Outcome<Dynamic> {
         let range = TimeRange::before(self.instance.now, length);
-        let reduced = reduce_group(&self.instance.series, range, &Charged(reducer), across);
+        let reduced = reduce_group(&self.instance.series, range, &Charged(reducer), across, &self.tally);
         // What stopped an aggregation stops the rule: it is not an error that the rule may catch.
         meter::charge(0)?;
+        meter::check_reads(&self.tally)?;
         reduced.map(from_reduced).map_err(|error| describe(&error).into())
     }
 }
 
-/// A reducer that charges the meter for what it reads.
+/// A reducer that charges the meter for what it decodes. One in Rhai does that itself.
 #[derive(Debug)]
 struct Charged<'a>(&'a dyn Reducer);
 
 impl Reducer for Charged<'_> {
     fn reduce(&self, window: &Window) -> Result<Reduced, ReduceError> {
-        match meter::charge(window.count()) {
-            Ok(()) => self.0.reduce(window),
+        let reduced = self.0.reduce(window);
+        let decoded = if self.0.native().is_some() { window.decoded() } else { 0 };
+        match meter::charge(decoded) {
+            Ok(()) => reduced,
             // The meter has stopped the script; nobody sees this answer.
             Err(_) => Ok(Reduced::None),
         }
@@ -92,7 +96,7 @@ pub(crate) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Subject>("Instance");
     engine.register_get("value", |s: &mut Subject| s.value());
     engine.register_get("n", |s: &mut Subject| -> Outcome<f64> {
-        Ok(s.window(s.instance.window)?.count() as f64)
+        measure(&s.window(s.instance.window), Window::count).map(|count| count as f64)
     });
     engine.register_get("labels", |s: &mut Subject| {
         let labels = s.instance.labels.iter();
@@ -105,7 +109,7 @@ pub(crate) fn register(engine: &mut Engine) {
     });
     engine.register_get("window", |s: &mut Subject| s.instance.window.as_secs_f64());
     engine.register_fn("series", |s: &mut Subject, length: Dynamic| -> Outcome<Window> {
-        s.window(duration_argument("series", &length)?)
+        Ok(s.window(duration_argument("series", &length)?))
     });
     engine.register_fn("agg", |s: &mut Subject, name: &str, length: Dynamic| -> Outcome<Dynamic> {
         s.aggregate(name, duration_argument("agg", &length)?)

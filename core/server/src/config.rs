@@ -61,8 +61,16 @@ pub struct Listen {
     /// How long a query may take. Default 30 s.
     #[serde(with = "units::duration")]
     pub query_timeout: Duration,
-    /// How many samples a query may read, 16 bytes of memory each. Default 10,000,000.
-    pub query_samples_max: usize,
+    /// How many samples a query may decode, 16 bytes of memory each; rows of minutes and hours that stand for samples
+    /// are free. Default 10,000,000.
+    pub query_samples_max: u64,
+    /// How many series a query may match. Default 100,000.
+    pub query_series_max: usize,
+    /// How many windows a range query may give for one group of series. Default 11,000: a point for each pixel of a
+    /// large screen, and a week of minutes.
+    pub query_points_max: usize,
+    /// Threads that may work at one range query. Default 2.
+    pub query_threads: usize,
     /// How long a shutdown may take in all. Default 5 s.
     #[serde(with = "units::duration")]
     pub shutdown_timeout: Duration,
@@ -84,6 +92,9 @@ impl Default for Listen {
             request_timeout: Duration::from_secs(5),
             query_timeout: Duration::from_secs(30),
             query_samples_max: 10_000_000,
+            query_series_max: 100_000,
+            query_points_max: 11_000,
+            query_threads: 2,
             shutdown_timeout: Duration::from_secs(5),
         }
     }
@@ -197,6 +208,7 @@ fn check_counts(document: &yaml::Document<Option<Config>>, server: &Listen) -> V
         ("metric_handlers", server.metric_handlers),
         ("query_handlers", server.query_handlers),
         ("query_workers", server.query_workers),
+        ("query_threads", server.query_threads),
         ("monitor_handlers", server.monitor_handlers),
     ];
     let zero = counts.into_iter().filter(|(_, count)| *count == 0);

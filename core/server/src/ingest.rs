@@ -24,10 +24,32 @@ impl Ingest for StoreIngest {
 }
 
 fn write(store: &Store, batch: &[(SeriesKey, Sample)]) -> WriteReport {
-    let mut refused = Vec::new();
-    let mut rows = Vec::with_capacity(batch.len());
-    let mut places = Vec::with_capacity(batch.len());
-    for (index, (key, sample)) in batch.iter().enumerate() {
+    let (mut refused, mut retired) = (Vec::new(), Vec::new());
+    for (index, reason) in attempt(store, batch, 0..batch.len(), &mut refused) {
+        match reason {
+            // The series was given up between look-up and commit.
+            Reason::Retired => retired.push(index),
+            reason => refused.push(refusal(index, reason)),
+        }
+    }
+    if !retired.is_empty() {
+        let again = attempt(store, batch, retired.into_iter(), &mut refused);
+        refused.extend(again.into_iter().map(|(index, reason)| refusal(index, reason)));
+    }
+    refused.sort_by_key(|refusal| refusal.index);
+    WriteReport { stored: batch.len() - refused.len(), refused }
+}
+
+/// Writes the samples at these places; gives those that the store refused. What can have no series goes to `refused`.
+fn attempt(
+    store: &Store,
+    batch: &[(SeriesKey, Sample)],
+    indices: impl Iterator<Item = usize>,
+    refused: &mut Vec<Refusal>,
+) -> Vec<(usize, Reason)> {
+    let (mut rows, mut places) = (Vec::new(), Vec::new());
+    for index in indices {
+        let (key, sample) = &batch[index];
         match store.series(key) {
             Ok(series) => {
                 rows.push(Row::at(series, sample.time, sample.value));
@@ -36,10 +58,15 @@ fn write(store: &Store, batch: &[(SeriesKey, Sample)]) -> WriteReport {
             Err(error) => refused.push(Refusal { index, reason: error.to_string().into(), retry: false }),
         }
     }
-    for (row, reason) in store.append(rows).wait().refused {
-        let index = places[row as usize];
-        refused.push(Refusal { index, reason: reason.as_str().into(), retry: reason != Reason::Closed });
+    let outcome = store.append(rows).wait();
+    if outcome.unknown {
+        // A sync failed: nobody knows what a loss of power would leave, and a sample may be written twice.
+        return places.into_iter().map(|index| (index, Reason::DiskFailed)).collect();
     }
-    refused.sort_by_key(|refusal| refusal.index);
-    WriteReport { stored: batch.len() - refused.len(), refused }
+    outcome.refused.into_iter().map(|(row, reason)| (places[row as usize], reason)).collect()
+}
+
+fn refusal(index: usize, reason: Reason) -> Refusal {
+    let lasting = matches!(reason, Reason::Closed | Reason::TooOld | Reason::TooFarAhead);
+    Refusal { index, reason: reason.as_str().into(), retry: !lasting }
 }

@@ -28,10 +28,27 @@ pub(crate) struct QueryHandler {
     pub rules: Rules,
     pub clock: Arc<dyn Clock>,
     pub jobs: Queue<Job>,
-    pub samples_max: usize,
+    pub limits: QueryLimits,
     pub request_timeout: Duration,
     pub query_timeout: Duration,
     pub stop: Shutdown,
+}
+
+/// What one query may use up.
+#[derive(Clone, Copy)]
+pub(crate) struct QueryLimits {
+    pub samples_max: u64,
+    pub series_max: usize,
+    pub points_max: usize,
+    pub threads: usize,
+}
+
+impl QueryLimits {
+    /// The budget of a query that begins now.
+    fn budget(&self, clock: &Arc<dyn Clock>, time: Duration) -> Budget {
+        let Self { samples_max, series_max, points_max, threads } = *self;
+        Budget { samples_max, series_max, points_max, threads, ..Budget::new(clock.clone(), time) }
+    }
 }
 
 /// A query that waits for a worker.
@@ -41,8 +58,7 @@ pub(crate) struct Job {
     range: TimeRange,
     window_secs: f64,
     snapshot: Snapshot,
-    samples_max: usize,
-    deadline: Duration,
+    budget: Budget,
     answer: oneshot::Sender<Result<Anchored, QueryError>>,
 }
 
@@ -86,8 +102,7 @@ impl QueryHandler {
             range: period(query),
             window_secs: query.window_secs(),
             snapshot: self.store.snapshot(),
-            samples_max: self.samples_max,
-            deadline: self.clock.monotonic() + self.query_timeout,
+            budget: self.limits.budget(&self.clock, self.query_timeout),
             answer: sender,
         };
         if self.jobs.try_send(job).is_err() {
@@ -121,13 +136,26 @@ fn period(query: &Query<'_>) -> TimeRange {
 
 fn status(metric: &str, error: &QueryError) -> Status {
     match error {
-        QueryError::Window { .. } | QueryError::Map | QueryError::AcrossMissing { .. } => Status::BadFormat,
+        QueryError::Window { .. }
+        | QueryError::Step { .. }
+        | QueryError::Map
+        | QueryError::AcrossMissing { .. } => Status::BadFormat,
+        QueryError::Recovering => {
+            debug!(metric, %error, "A query came too early.");
+            Status::ServerUnavailable
+        }
         QueryError::Deadline => {
             warn!(metric, %error, "A query was given up.");
             Status::ServerUnavailable
         }
-        QueryError::TooManySamples { .. } => {
+        QueryError::TooManySamples { .. }
+        | QueryError::TooManySeries { .. }
+        | QueryError::TooManyPoints { .. } => {
             warn!(metric, %error, "A query was refused.");
+            Status::ServerError
+        }
+        QueryError::Damaged(_) => {
+            warn!(metric, %error, "A query failed.");
             Status::ServerError
         }
         QueryError::Reduce(failure) => {
@@ -154,25 +182,24 @@ fn encode(values: &[f64]) -> Vec<u8> {
 pub(crate) fn start_workers(
     count: usize,
     jobs: &Queue<Job>,
-    clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     let executed = metrics.counter("queries_total", &[]);
     let worker = |index| {
-        let (jobs, clock, executed) = (jobs.clone(), clock.clone(), executed.clone());
+        let (jobs, executed) = (jobs.clone(), executed.clone());
         threads::spawn(&format!("query-worker-{index}"), threads::SCRIPT_STACK_BYTES, move || {
             while let Some(job) = jobs.recv_blocking() {
                 executed.inc();
-                execute(job, &*clock);
+                execute(job);
             }
         })
     };
     (0..count).map(worker).collect()
 }
 
-fn execute(job: Job, clock: &dyn Clock) {
-    let budget = Budget { clock, deadline: job.deadline, samples_max: job.samples_max };
-    let run = || anchored(&job.snapshot, &job.selector, job.range, job.window_secs, &*job.reducer, &budget);
+fn execute(job: Job) {
+    let run =
+        || anchored(&job.snapshot, &job.selector, job.range, job.window_secs, &*job.reducer, &job.budget);
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         // A client that has gone does not want its answer.
         Ok(answer) => drop(job.answer.send(answer)),

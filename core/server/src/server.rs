@@ -9,8 +9,8 @@ use std::time::Duration;
 use sereno_delivery::Handler;
 use sereno_plugin::supervise::InputHost;
 use sereno_rules::{Context, Outcome, Report, Rules};
-use sereno_runtime::{Clock, Disk, Metrics, Queue, Shutdown, Tasks};
-use sereno_storage::{OpenError, Recovery, Store};
+use sereno_runtime::{Clock, Disk, Metrics, Queue, Shutdown, Tasks, threads};
+use sereno_storage::{OpenError, Store};
 use tokio::net::TcpListener;
 use tracing::{error, info, warn};
 
@@ -20,7 +20,7 @@ use crate::dispatch::{self, Dispatcher};
 use crate::ingest::StoreIngest;
 use crate::metric::{self, MetricHandler};
 use crate::monitor::MonitorHandler;
-use crate::query::{self, Job, QueryHandler};
+use crate::query::{self, Job, QueryHandler, QueryLimits};
 use crate::stage::{Settings, Stage};
 use crate::{accept, self_metrics};
 
@@ -35,6 +35,7 @@ pub struct Server {
     stages: Stages,
     jobs: Queue<Job>,
     query_workers: Vec<JoinHandle<()>>,
+    damage_watch: JoinHandle<()>,
     clock: Arc<dyn Clock>,
 }
 
@@ -110,8 +111,8 @@ impl Server {
         let address = config.server.listen;
         let listen = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
-        let (store, recovery) = open_store(&config, &disk, &clock, &metrics).await?;
-        tell_recovery(&recovery);
+        let store = open_store(&config, &disk, &clock, &metrics).await?;
+        let damage_watch = watch_for_damage(&store)?;
 
         let notifications = Queue::bounded("notification_messages", config.delivery.queue_len_max, &metrics);
         let log = notification_log.unwrap_or_else(|| config.storage.directory.join("notifications.jsonl"));
@@ -121,7 +122,7 @@ impl Server {
 
         let stops = Stops::default();
         let jobs = Queue::bounded("queries", config.server.query_queue_len_max, &metrics);
-        let query_workers = query::start_workers(config.server.query_workers, &jobs, &clock, &metrics)?;
+        let query_workers = query::start_workers(config.server.query_workers, &jobs, &metrics)?;
         let parts = Parts {
             config: &config,
             store: &store,
@@ -141,7 +142,19 @@ impl Server {
         let accept = accept::run(listener, places, dispatchers, metrics.clone(), stops.accept.clone());
         tasks.accept.spawn("acceptor", accept);
         info!(%address, v1 = config.server.serves_v1(), "Ready.");
-        Ok(Self { address, store, rules, config, stops, tasks, stages, jobs, query_workers, clock })
+        Ok(Self {
+            address,
+            store,
+            rules,
+            config,
+            stops,
+            tasks,
+            stages,
+            jobs,
+            query_workers,
+            damage_watch,
+            clock,
+        })
     }
 
     /// The address that is listened on.
@@ -180,7 +193,9 @@ impl Server {
     }
 
     async fn stop_in_order(self) -> Stopped {
-        let Self { config, stops, tasks, stages, rules, store, jobs, query_workers, clock, .. } = self;
+        let Self {
+            config, stops, tasks, stages, rules, store, jobs, query_workers, damage_watch, clock, ..
+        } = self;
         let deadline = clock.monotonic() + config.server.shutdown_timeout;
         let left = || deadline.saturating_sub(clock.monotonic());
         info!("Stopping: no new connections.");
@@ -207,7 +222,11 @@ impl Server {
         late.extend(tasks.delivery.join(left()).await);
         stops.monitors.stop();
         late.extend(blocking("monitors", left(), move || stages.monitors.join()).await);
-        late.extend(blocking("store", left(), move || store.close()).await);
+        let close = move || {
+            store.close();
+            drop(damage_watch.join());
+        };
+        late.extend(blocking("store", left(), close).await);
         for name in &late {
             error!(part = name, "Not finished at shutdown.");
         }
@@ -256,7 +275,12 @@ impl Parts<'_> {
             rules: self.rules.clone(),
             clock: self.clock.clone(),
             jobs: jobs.clone(),
-            samples_max: server.query_samples_max,
+            limits: QueryLimits {
+                samples_max: server.query_samples_max,
+                series_max: server.query_series_max,
+                points_max: server.query_points_max,
+                threads: server.query_threads,
+            },
             request_timeout: server.request_timeout,
             query_timeout: server.query_timeout,
             stop: requests.clone(),
@@ -304,7 +328,7 @@ async fn open_store(
     disk: &Arc<dyn Disk>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
-) -> Result<(Store, Recovery), StartError> {
+) -> Result<Store, StartError> {
     let (storage, disk, clock, metrics) =
         (config.storage.clone(), disk.clone(), clock.clone(), metrics.clone());
     let open = move || Store::open(&storage, disk, clock, &metrics);
@@ -333,24 +357,24 @@ async fn start_rules(
         .map_err(io::Error::other)??)
 }
 
-fn tell_recovery(recovery: &Recovery) {
-    let Recovery { files, samples, torn_bytes, duration, .. } = recovery;
-    let seconds = duration.as_secs_f64();
-    if recovery.is_damaged() {
-        error!(
-            files,
-            samples,
-            torn_bytes,
-            seconds,
-            damaged_regions = recovery.damaged_regions,
-            damaged_bytes = recovery.damaged_bytes,
-            undefined_samples = recovery.undefined_samples,
-            quarantined = recovery.quarantined.len(),
-            "Store opened with damage: what could be read is served. Check the disk."
-        );
-    } else {
-        info!(files, samples, torn_bytes, seconds, "Store opened.");
-    }
+/// Waits aside until the log is read back; whatever was damaged is somebody's business. The store itself tells of each
+/// place, and of a good end.
+fn watch_for_damage(store: &Store) -> io::Result<JoinHandle<()>> {
+    let store = store.clone();
+    threads::spawn("recovery-watch", threads::STACK_BYTES, move || {
+        let recovery = store.wait_recovered();
+        if recovery.is_damaged() {
+            error!(
+                damaged_regions = recovery.damaged_regions,
+                damaged_bytes = recovery.damaged_bytes,
+                undefined_samples = recovery.undefined_samples,
+                missing_segments = recovery.missing_segments,
+                quarantined = recovery.quarantined.len(),
+                manifest_rebuilt = recovery.manifest_rebuilt,
+                "The store is damaged: what could be read is served. Check the disk."
+            );
+        }
+    })
 }
 
 /// Runs what blocks aside; gives its name if it has not ended by the limit.

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use serde::Deserialize;
 use sereno_model::Timestamp;
 
 use crate::registry::SeriesId;
@@ -47,6 +48,14 @@ pub enum Refusal {
     DiskFull,
     /// The disk failed; the log has the detail.
     DiskFailed,
+    /// The log holds as much as it may, and what it holds cannot be moved to segments now; the log tells why.
+    LogFull,
+    /// The time lies before what `storage.retention` keeps.
+    TooOld,
+    /// The time lies further ahead of the clock than `storage.future_max`.
+    TooFarAhead,
+    /// The series was quiet for long and its id was given up: ask [`Store::series`](crate::Store::series) again.
+    Retired,
     /// The store is closing.
     Closed,
 }
@@ -60,9 +69,25 @@ impl Refusal {
             Self::MemoryFull => "memory_full",
             Self::DiskFull => "disk_full",
             Self::DiskFailed => "disk_failed",
+            Self::LogFull => "log_full",
+            Self::TooOld => "too_old",
+            Self::TooFarAhead => "too_far_ahead",
+            Self::Retired => "retired",
             Self::Closed => "closed",
         }
     }
+}
+
+/// What an acknowledgement promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ack {
+    /// The samples survive the death of the process; a loss of power may take those of the last
+    /// `storage.sync_interval`, as a tail.
+    #[default]
+    Os,
+    /// The samples survive the loss of power.
+    Disk,
 }
 
 /// What became of a batch: everything is stored but the refused rows.
@@ -70,13 +95,16 @@ impl Refusal {
 pub struct Outcome {
     /// The refused rows by their index in the batch, in rising order, and why.
     pub refused: Vec<(u32, Refusal)>,
+    /// [`Ack::Disk`] was asked for and the sync failed: rows that are not refused can be read now, and may or may not
+    /// survive the loss of power. Send them again to be sure.
+    pub unknown: bool,
 }
 
 impl Outcome {
-    /// Whether every row is stored.
+    /// Whether every row is stored as was asked.
     #[must_use]
     pub fn is_ok(&self) -> bool {
-        self.refused.is_empty()
+        self.refused.is_empty() && !self.unknown
     }
 }
 
@@ -132,8 +160,9 @@ impl Ticket {
     }
 
     /// One part is through, but for these rows.
-    pub(crate) fn complete_part(&self, refused: Vec<(u32, Refusal)>) {
+    pub(crate) fn complete_part(&self, refused: Vec<(u32, Refusal)>, unknown: bool) {
         let mut state = self.lock();
+        state.outcome.unknown |= unknown;
         if !refused.is_empty() {
             state.outcome.refused.extend(refused);
             state.outcome.refused.sort_unstable_by_key(|(index, _)| *index);

@@ -1,32 +1,61 @@
 //! The store: samples are routed to queues by the crc32 of their series, each queue has one writer, a writer appends
-//! group commits to its write-ahead log, and queries read snapshots of what was committed.
+//! group commits to its write-ahead log, the head is flushed to segments, and queries read snapshots of all that.
 //!
 //! ```text
 //!  append ─► inbox of writer j mod W ─► commit: WAL frame, write(2) ─► head of queue j ─► answer
-//!  snapshot: a time and a cut (the commit position of every queue) ─► reads of the heads, filtered by the cut
+//!                                                                        │ flush
+//!  files:  wal/*.wal        segments/*.seg ◄───── compaction ◄───────────┘        manifest/*.manifest
+//!
+//!  snapshot: a version (segments, generations of the head) and a cut (the commit position of every queue)
 //! ```
 //!
 //! Promises (`DESIGN.md` section 4, bytes in `FORMAT.md`):
 //! * an [`Append`] that ends without a refusal has been handed to the kernel: it survives the death of the process;
+//!   with [`Ack::Disk`] it survives the loss of power;
 //! * a refused sample never appears later;
 //! * a [`Snapshot`] gives the same answer whenever and wherever it is read;
 //! * damage is reported, and never stops the store from opening.
 //!
-//! First form: everything since the store was created is kept in the head and in the WAL. Not here yet: segments,
-//! summaries, retention, the label index.
+//! In reading order: [`batch`], [`writer`] and [`wal`] (writing); [`head`], [`flush`](maintain), [`segment`], [`codec`]
+//! and [`manifest`] (keeping); [`registry`], [`labels`] and [`index`] (finding); [`snapshot`] and [`read`] (reading);
+//! [`recover`] and [`verify`] (what a crash or a bad disk left).
+//!
+//! Not here: windows and aggregations (`sereno-query`), protocols, replication.
 
 mod batch;
+mod blobs;
+mod bytes;
+mod checksum;
+mod codec;
 mod config;
 mod head;
+mod index;
+mod labels;
+mod maintain;
+mod manifest;
+mod read;
+mod recover;
 mod registry;
+mod segment;
+mod shared;
 mod snapshot;
+mod stats;
 mod store;
+mod summary;
 mod superblock;
+mod verify;
 mod wal;
 mod writer;
 
-pub use batch::{Append, Outcome, Refusal, Row};
+pub use batch::{Ack, Append, Outcome, Refusal, Row};
 pub use config::Config;
-pub use registry::{CreateError, SeriesId};
-pub use snapshot::{Series, Snapshot};
-pub use store::{OpenError, Recovery, Store};
+pub use maintain::{Activity, MaintainError};
+pub use read::{ReadError, Reads, Want};
+pub use recover::Recovery;
+pub use registry::{Cardinality, CreateError, SeriesId, Share};
+pub use segment::{Damage, Why};
+pub use snapshot::{LOOKBACK, Series, Snapshot};
+pub use stats::{LevelStats, Stats};
+pub use store::{OpenError, Store};
+pub use summary::{DAY_NANOS, HOUR_NANOS, MINUTE_NANOS, Summary, Windows, larger, smaller};
+pub use verify::{FileKind, FileReport, Report, verify};

@@ -1,26 +1,30 @@
-//! The store as its users see it, and what its writers and readers share.
+//! The store as its users see it.
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sereno_model::{SeriesKey, Timestamp};
-use sereno_runtime::{Clock, Disk, Gauge, Metrics, threads};
+use sereno_model::SeriesKey;
+use sereno_runtime::{Clock, Counter, Disk, Gauge, Metrics, threads};
 use tracing::warn;
 
-use crate::batch::{Append, Row, Ticket};
+use crate::batch::{Ack, Append, Row, Ticket};
+use crate::blobs::{Blobs, LocalBlobs};
 use crate::config::Config;
-use crate::head::{Entry, Head};
-use crate::registry::{CreateError, Registry, SeriesId};
+use crate::head::Generation;
+use crate::maintain::{MaintainError, Maintenance, TrustedClock};
+use crate::recover::{self, Outcome, Recovery, Replay, Stop};
+use crate::registry::{Cardinality, CreateError, Registry, SeriesId};
+use crate::shared::{Shared, Version, WriteLimits};
 use crate::snapshot::Snapshot;
+use crate::stats::Stats;
 use crate::superblock::Superblock;
 use crate::wal::frame::FileIdentity;
-use crate::wal::replay;
-use crate::wal::stream::WalContext;
+use crate::wal::stream::{Inventory, WalContext};
 use crate::writer::{Indices, PART_ROWS_MAX, Part, Writer};
 
 /// The store. Clones share it; [`Store::close`] ends it for all of them.
@@ -30,102 +34,25 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     writers: Vec<Arc<Writer>>,
+    maintenance: Arc<Maintenance>,
+    ack: Ack,
+    recovery: Arc<Outcome>,
+    stop_replay: Arc<Stop>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    series_gauge: Gauge,
+    refused_series: Counter,
+    told_of_refusal: Mutex<Option<Duration>>,
     _lock: Box<dyn Send + Sync>,
 }
 
 /// How far the wall clock may step back without two samples getting the same time.
-const CLOCK_STEP_MAX: Duration = Duration::from_secs(3_600);
+pub(crate) const CLOCK_STEP_MAX: Duration = Duration::from_secs(3_600);
 
-/// What writers and readers share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub registry: Registry,
-    pub clock: Arc<dyn Clock>,
-    heads: Vec<RwLock<Head>>,
-    /// The last commit position of each queue that readers may see.
-    committed: Vec<AtomicU64>,
-    /// The newest time that a writer gave to a sample.
-    newest_stamp: AtomicI64,
-    samples: AtomicU64,
-    samples_max: u64,
-    series_gauge: Gauge,
-}
+/// How often refused series are told of.
+const TELL_INTERVAL: Duration = Duration::from_secs(60);
 
-impl Shared {
-    pub(crate) fn head(&self, queue: u32) -> RwLockReadGuard<'_, Head> {
-        self.heads[queue as usize].read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn committed(&self, queue: u32) -> u64 {
-        self.committed[queue as usize].load(Ordering::Acquire)
-    }
-
-    pub(crate) fn head_is_full(&self) -> bool {
-        self.samples.load(Ordering::Relaxed) >= self.samples_max
-    }
-
-    /// Makes committed rows of one queue visible.
-    pub(crate) fn publish(&self, queue: u32, order: u64, rows: &[Row]) {
-        let mut newest = i64::MIN;
-        {
-            let mut head = self.heads[queue as usize].write().unwrap_or_else(PoisonError::into_inner);
-            for row in rows {
-                newest = newest.max(row.time);
-                head.push(row.series, Entry { time: row.time, value: row.value, order });
-            }
-        }
-        self.samples.fetch_add(rows.len() as u64, Ordering::Relaxed);
-        self.newest_stamp.fetch_max(newest, Ordering::AcqRel);
-        self.committed[queue as usize].store(order, Ordering::Release);
-    }
-
-    /// Whether a stored time can be one that a writer gave, before a restart or before the clock stepped back. Times far
-    /// ahead of the clock are some client's, and must not drag ours along.
-    pub(crate) fn may_be_own_stamp(&self, time: i64) -> bool {
-        time <= (self.clock.now() + CLOCK_STEP_MAX).nanos()
-    }
-
-    /// Puts back a sample that the log holds.
-    pub(crate) fn restore(&self, id: SeriesId, entry: Entry) {
-        self.heads[id.queue as usize].write().unwrap_or_else(PoisonError::into_inner).push(id, entry);
-        self.samples.fetch_add(1, Ordering::Relaxed);
-        self.committed[id.queue as usize].fetch_max(entry.order, Ordering::AcqRel);
-        if self.may_be_own_stamp(entry.time) {
-            self.newest_stamp.fetch_max(entry.time, Ordering::AcqRel);
-        }
-    }
-}
-
-/// What was found when the store was opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recovery {
-    /// WAL files read.
-    pub files: u64,
-    /// Samples read.
-    pub samples: u64,
-    /// Bytes of torn tails that were cut off: writes that had not been made durable when power was lost, or were under
-    /// way when the process died.
-    pub torn_bytes: u64,
-    /// Damaged places between intact ones.
-    pub damaged_regions: u64,
-    /// Their bytes.
-    pub damaged_bytes: u64,
-    /// Samples that could not be read because the definition of their series was damaged.
-    pub undefined_samples: u64,
-    /// Files moved aside because their header does not verify.
-    pub quarantined: Vec<PathBuf>,
-    /// How long it took.
-    pub duration: Duration,
-}
-
-impl Recovery {
-    /// Whether anything was damaged; a torn tail is not damage.
-    #[must_use]
-    pub fn is_damaged(&self) -> bool {
-        self.damaged_regions > 0 || self.undefined_samples > 0 || !self.quarantined.is_empty()
-    }
-}
+/// The bits of a commit position that count within one process; the others number the processes.
+pub(crate) const ORDER_BITS: u32 = 40;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -167,31 +94,36 @@ pub enum OpenError {
         range: &'static str,
     },
     /// The system refuses a thread.
-    #[error("failed to start a writer thread")]
+    #[error("failed to start a thread of the store")]
     Thread(#[source] io::Error),
 }
 
 impl Store {
-    /// Opens the store of a directory, creating it if there is none, and reads its log back.
+    /// Opens the store of a directory, creating it if there is none. Writes are taken at once; the log is read back in
+    /// the background ([`Store::wait_recovered`]), and until then snapshots answer
+    /// [`ReadError::Recovering`](crate::ReadError::Recovering).
     ///
     /// # Errors
-    /// [`OpenError`]. Damage in the log is no error: it is in the [`Recovery`], and in the logs.
+    /// [`OpenError`]. Damage is no error: it is in the [`Recovery`], and in the logs.
     pub fn open(
         config: &Config,
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         metrics: &Metrics,
-    ) -> Result<(Self, Recovery), OpenError> {
+    ) -> Result<Self, OpenError> {
         config.check()?;
         let started = clock.monotonic();
-        let wal = config.directory.join("wal");
-        disk.create_dir_all(&wal).map_err(io_error("create", &wal))?;
-        let lock = disk.lock(&config.directory).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => OpenError::Locked { directory: config.directory.clone() },
-            _ => io_error("lock", &config.directory)(error),
+        let directory = &config.directory;
+        let wal = directory.join("wal");
+        for folder in [directory.clone(), wal.clone(), directory.join("quarantine")] {
+            disk.create_dir_all(&folder).map_err(io_error("create", &folder))?;
+        }
+        let lock = disk.lock(directory).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => OpenError::Locked { directory: directory.clone() },
+            _ => io_error("lock", directory)(error),
         })?;
-        let superblock = Superblock::open_or_create(&*disk, &config.directory, config.queues, clock.now())?;
-        let queues = superblock.queues;
+        let superblock = Superblock::open_or_create(&*disk, directory, config.queues, clock.now())?;
+        let (queues, groups, store_id) = (superblock.queues, superblock.groups, superblock.store_id);
         if queues != config.queues {
             warn!(
                 recorded = queues,
@@ -199,73 +131,169 @@ impl Store {
                 "The number of queues was fixed when the store was created; the configured one is ignored."
             );
         }
-        let shared = Arc::new(Shared {
-            registry: Registry::new(queues, config.series_max),
-            clock: clock.clone(),
-            heads: (0..queues).map(|_| RwLock::default()).collect(),
-            committed: (0..queues).map(|_| AtomicU64::new(0)).collect(),
-            newest_stamp: AtomicI64::new(i64::MIN),
-            samples: AtomicU64::new(0),
-            samples_max: config.head_bytes_max / size_of::<Entry>() as u64,
-            series_gauge: metrics.gauge("storage_series", &[]),
-        });
+        let segments = blobs(&disk, directory.join("segments"))?;
+        let manifests = blobs(&disk, directory.join("manifest"))?;
+        make_named(&*disk, directory)?;
         let mut recovery = Recovery::default();
-        let last_file_id = replay_all(&*disk, &wal, &superblock, &shared, &mut recovery)?;
-        recovery.duration = clock.monotonic().saturating_sub(started);
+        let sealed = recover::open_sealed(&segments, &*manifests, &store_id, queues, &mut recovery)?;
+        let mut manifest = sealed.manifest;
+        let files = wal_files(&*disk, &wal, &superblock)?;
+        let last_file = last_wal_file(&*disk, &wal, &files).max(manifest.next_wal_file.saturating_sub(1));
+        let last_mark = manifest.marks.iter().map(|mark| mark >> ORDER_BITS).max().unwrap_or(0);
+        let process = last_file.max(last_mark) + 1;
+        let boot_stamp = recover::boot_stamp(&*disk, &files, &sealed.segments, clock.now());
+        let version = Version { segments: sealed.segments, generations: vec![Generation::new(queues)] };
+        let limits = WriteLimits {
+            head_bytes_max: config.head_bytes_max,
+            wal_bytes_max: config.wal_bytes_max,
+            future_max: config.future_max,
+        };
+        let registry = Registry::new(queues, config.limits(), clock.clone());
+        let shared = Arc::new(Shared::new(
+            registry,
+            clock.clone(),
+            version,
+            (queues, groups),
+            limits,
+            boot_stamp,
+            process << ORDER_BITS,
+        ));
+        shared.recovering.store(!files.is_empty(), Ordering::Release);
         let context = Arc::new(WalContext {
             disk,
             directory: wal,
-            store_id: superblock.store_id,
+            store_id,
             queues,
             file_bytes_max: config.wal_file_bytes,
-            next_file_id: AtomicU64::new(last_file_id + 1),
+            reserve_bytes: config.wal_reserve_bytes,
+            next_file_id: AtomicU64::new(process),
+            inventory: Inventory::new(process),
         });
-        let store = Self::start(config, shared, &context, lock, metrics)?;
-        Ok((store, recovery))
-    }
-
-    fn start(
-        config: &Config,
-        shared: Arc<Shared>,
-        context: &Arc<WalContext>,
-        lock: Box<dyn Send + Sync>,
-        metrics: &Metrics,
-    ) -> Result<Self, OpenError> {
-        let count = config.writers.min(context.queues);
+        if manifest.number == 0 && !recovery.manifest_rebuilt {
+            // So that a folder of segments without a manifest is known to have lost it.
+            manifest.number = 1;
+            manifest.trusted_time = clock.now().nanos();
+            let stored = manifest.store(&*manifests, &store_id).map_err(io::Error::from);
+            stored.map_err(io_error("create a manifest in", directory))?;
+        }
+        let trusted = TrustedClock::new(Some(manifest.trusted_time).filter(|time| *time != 0), &*clock);
+        let count = config.writers.min(queues);
+        let generation = shared.version.load().generations[0].clone();
         let writer = |index| {
             let depth = config.queue_samples_max;
-            Arc::new(Writer::new(index, count, depth, shared.clone(), context.clone(), metrics))
+            Arc::new(Writer::new(index, count, depth, shared.clone(), context.clone(), &generation, metrics))
         };
         let writers: Vec<_> = (0..count).map(writer).collect();
-        let inner = Inner { shared, writers, threads: Mutex::default(), _lock: lock };
-        shared_gauge(&inner.shared);
-        let store = Self(Arc::new(inner));
-        for (index, writer) in store.0.writers.iter().enumerate() {
-            let (writer, interval) = (writer.clone(), config.sync_interval);
-            let body = move || writer.run(interval);
-            let thread = threads::spawn(&format!("writer-{index}"), threads::STACK_BYTES, body);
-            store.0.threads().push(thread.map_err(OpenError::Thread)?);
-        }
+        let marks = manifest.marks.clone();
+        let maintenance = Arc::new(Maintenance::new(
+            shared.clone(),
+            writers.clone(),
+            context,
+            (segments, manifests),
+            config.into(),
+            manifest,
+            trusted,
+            metrics,
+        ));
+        maintenance.begin();
+        let outcome = Arc::new(Outcome::default());
+        let stop = Arc::new(Stop::default());
+        let replay = Replay {
+            maintenance: maintenance.clone(),
+            files,
+            marks,
+            marks_are_old: recovery.manifest_rebuilt,
+            outcome: outcome.clone(),
+            stop: stop.clone(),
+            started,
+        };
+        let store = Self(Arc::new(Inner {
+            shared,
+            writers,
+            maintenance,
+            ack: config.ack,
+            recovery: outcome,
+            stop_replay: stop,
+            threads: Mutex::default(),
+            series_gauge: metrics.gauge("storage_series", &[]),
+            refused_series: metrics.counter("series_refused_total", &[]),
+            told_of_refusal: Mutex::default(),
+            _lock: lock,
+        }));
+        store.start(config.sync_interval, replay, recovery)?;
         Ok(store)
     }
 
-    /// The id of a series, which is created if it is new. Ids hold for the life of the process; keep them.
-    ///
-    /// # Errors
-    /// [`CreateError`] if the series is new and there may be no more.
-    pub fn series(&self, key: &SeriesKey) -> Result<SeriesId, CreateError> {
-        let id = self.0.shared.registry.resolve(key)?;
-        shared_gauge(&self.0.shared);
-        Ok(id)
+    fn start(&self, sync_interval: Duration, replay: Replay, recovery: Recovery) -> Result<(), OpenError> {
+        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
+            let thread = threads::spawn(name, threads::STACK_BYTES, body).map_err(OpenError::Thread)?;
+            self.0.threads().push(thread);
+            Ok(())
+        };
+        for (index, writer) in self.0.writers.iter().enumerate() {
+            let writer = writer.clone();
+            spawn(&format!("writer-{index}"), Box::new(move || writer.run(sync_interval)))?;
+        }
+        let maintenance = self.0.maintenance.clone();
+        spawn("maintenance", Box::new(move || maintenance.run()))?;
+        if replay.files.is_empty() {
+            replay.run(recovery);
+            return Ok(());
+        }
+        spawn("replay", Box::new(move || replay.run(recovery)))
     }
 
-    /// Hands samples to their queues. The call may act as a writer for a moment, and then costs a write(2) to the log;
-    /// it never waits for a sync, and never for another thread that writes.
+    /// Waits until the log is read back, or the store is closed, and tells what was found.
+    #[must_use]
+    pub fn wait_recovered(&self) -> Recovery {
+        self.0.recovery.wait()
+    }
+
+    /// The id of a series, which is created if it is new. Ids hold while the series is live; a row whose id was given up
+    /// is refused as [`Refusal::Retired`](crate::Refusal::Retired).
+    ///
+    /// # Errors
+    /// [`CreateError`] if the series is new and a limit stands against it.
+    pub fn series(&self, key: &SeriesKey) -> Result<SeriesId, CreateError> {
+        let created = self.0.shared.registry.resolve(key);
+        self.0.series_gauge.set(self.0.shared.registry.count().into());
+        created.inspect_err(|error| self.tell_of_refusal(error))
+    }
+
+    /// Counts a refused series; tells of it at most once a minute, for they come by the thousand, and then says where
+    /// they come from.
+    fn tell_of_refusal(&self, error: &CreateError) {
+        self.0.refused_series.inc();
+        let now = self.0.shared.clock.monotonic();
+        let mut told = self.0.told_of_refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_some_and(|told| now.saturating_sub(told) < TELL_INTERVAL) {
+            return;
+        }
+        *told = Some(now);
+        drop(told);
+        let top = self.cardinality(3);
+        let metrics = top.names_created.iter().map(|name| format!("{} ({} new)", name.name, name.created));
+        let labels = top.labels.iter().map(|label| format!("{} ({} values)", label.name, label.values));
+        warn!(
+            %error, refused = self.0.refused_series.get(),
+            metrics = metrics.collect::<Vec<_>>().join(", "), labels = labels.collect::<Vec<_>>().join(", "),
+            "New series are refused, known ones go on. These metrics brought the most, these labels have the most values."
+        );
+    }
+
+    /// Hands samples to their queues, with the acknowledgement of `storage.ack`. The call may act as a writer for a
+    /// moment, and then costs a write(2) to the log; it never waits for a sync, and never for another thread that
+    /// writes.
     pub fn append(&self, rows: Vec<Row>) -> Append {
+        self.append_with(rows, self.0.ack)
+    }
+
+    /// The same with an acknowledgement of the caller's choice.
+    pub fn append_with(&self, rows: Vec<Row>, ack: Ack) -> Append {
         let parts = self.split(rows);
         let ticket = Ticket::new(parts.len() as u32);
         for (writer, rows, indices) in parts {
-            self.0.writers[writer].submit(Part { rows, indices, ticket: ticket.clone() });
+            self.0.writers[writer].submit(Part { rows, indices, ack, ticket: ticket.clone() });
         }
         Append(ticket)
     }
@@ -298,13 +326,45 @@ impl Store {
     /// A view of everything committed before now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let shared = &self.0.shared;
-        // The cut first: a stamp is published before the commit position that shows it, so the time covers the cut.
-        let cut = (0..shared.committed.len())
-            .map(|queue| shared.committed[queue].load(Ordering::Acquire))
-            .collect();
-        let newest_stamp = Timestamp::from_nanos(shared.newest_stamp.load(Ordering::Acquire));
-        Snapshot::new(shared.clone(), shared.clock.now().max(newest_stamp), cut)
+        Snapshot::take(&self.0.shared)
+    }
+
+    /// What the store holds, and what it is doing.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats::of(&self.0.shared, &self.0.maintenance)
+    }
+
+    /// The `k` metric names and labels that bring the most series. Linear in names and labels, not in series.
+    #[must_use]
+    pub fn cardinality(&self, k: usize) -> Cardinality {
+        self.0.shared.registry.cardinality(k)
+    }
+
+    /// Moves everything that is committed to segments, now rather than when it is due. Waits until the log is read back:
+    /// what is in it comes before what is committed now.
+    ///
+    /// # Errors
+    /// [`MaintainError`]; nothing is lost, and it will be tried again.
+    pub fn flush(&self) -> Result<(), MaintainError> {
+        let _recovery = self.wait_recovered();
+        self.0.maintenance.flush()
+    }
+
+    /// Merges the segments of every day that has several, now rather than when they are due.
+    ///
+    /// # Errors
+    /// [`MaintainError`]; nothing is lost, and it will be tried again.
+    pub fn compact(&self) -> Result<(), MaintainError> {
+        self.0.maintenance.compact_all()
+    }
+
+    /// Deletes what `storage.retention` and `storage.retention_bytes` say, now rather than within a second.
+    ///
+    /// # Errors
+    /// [`MaintainError`]; nothing is lost, and it will be tried again.
+    pub fn expire(&self) -> Result<(), MaintainError> {
+        self.0.maintenance.expire_now()
     }
 
     /// Commits what waits, refuses what comes later, and makes everything durable. Snapshots stay readable.
@@ -312,7 +372,7 @@ impl Store {
         for writer in &self.0.writers {
             writer.close();
         }
-        self.0.join();
+        self.0.end();
     }
 }
 
@@ -327,11 +387,16 @@ impl Inner {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn join(&self) {
+    fn end(&self) {
+        self.stop_replay.stop();
+        self.maintenance.stop();
+        for writer in &self.writers {
+            writer.stop();
+        }
         let threads = std::mem::take(&mut *self.threads());
         for thread in threads {
             if thread.join().is_err() {
-                warn!("A writer thread ended with a panic.");
+                warn!("A thread of the store ended with a panic.");
             }
         }
     }
@@ -339,57 +404,52 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        for writer in &self.writers {
-            writer.stop();
-        }
-        self.join();
+        self.end();
     }
 }
 
-impl Config {
-    fn check(&self) -> Result<(), OpenError> {
-        let error = |key, value, range| Err(OpenError::Config { key, value, range });
-        match self {
-            Self { queues: 0 | 4097.., .. } => error("queues", self.queues.into(), "1 to 4096"),
-            Self { writers: 0, .. } => error("writers", 0, "at least 1"),
-            Self { queue_samples_max: 0, .. } => error("queue_samples_max", 0, "at least 1"),
-            Self { wal_file_bytes: ..1_048_576, .. } => {
-                error("wal_file_bytes", self.wal_file_bytes, "at least 1 MiB")
-            }
-            _ => Ok(()),
-        }
+fn blobs(disk: &Arc<dyn Disk>, directory: PathBuf) -> Result<Arc<dyn Blobs>, OpenError> {
+    let opened = LocalBlobs::open(disk.clone(), directory.clone());
+    Ok(Arc::new(opened.map_err(io_error("create", &directory))?))
+}
+
+/// Makes the folders of the store, and its own name, survive the loss of power.
+fn make_named(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
+    disk.sync_dir(directory).map_err(io_error("sync", directory))?;
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match disk.sync_dir(parent) {
+        // A folder that we may not read was not made by us.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(io_error("sync", parent)(error)),
+        _ => Ok(()),
     }
 }
 
-fn shared_gauge(shared: &Shared) {
-    shared.series_gauge.set(shared.registry.count().into());
-}
-
-/// Reads all files of the log, oldest first; gives the highest id seen.
-fn replay_all(
+/// The files of the log, the oldest first.
+fn wal_files(
     disk: &dyn Disk,
-    wal: &std::path::Path,
+    wal: &Path,
     superblock: &Superblock,
-    shared: &Shared,
-    recovery: &mut Recovery,
-) -> Result<u64, OpenError> {
-    let paths = disk.list(wal).map_err(io_error("list", wal))?;
-    let mut last = 0;
-    for path in paths {
-        let Some(file_id) = crate::wal::file_id(&path) else {
-            warn!(path = %path.display(), "Not a WAL file; it is left alone.");
-            continue;
-        };
-        last = last.max(file_id);
-        let identity = FileIdentity::new(superblock.store_id, file_id, superblock.queues);
-        replay::replay_file(disk, &path, &identity, shared, recovery).map_err(io_error("read", &path))?;
+) -> Result<Vec<(PathBuf, FileIdentity)>, OpenError> {
+    let mut files = Vec::new();
+    for path in disk.list(wal).map_err(io_error("list", wal))? {
+        match crate::wal::file_id(&path) {
+            Some(file_id) => {
+                files.push((path, FileIdentity::new(superblock.store_id, file_id, superblock.queues)));
+            }
+            None => warn!(path = %path.display(), "Not a WAL file; it is left alone."),
+        }
     }
-    // A file in quarantine keeps its id: a new one of that name would be taken for it.
-    let quarantine = wal.with_file_name("quarantine");
-    let kept = disk.list(&quarantine).unwrap_or_default();
-    Ok(kept.iter().filter_map(|path| crate::wal::file_id(path)).fold(last, u64::max))
+    files.sort_by_key(|(_, identity)| identity.file_id);
+    Ok(files)
 }
 
-fn io_error<'a>(what: &'static str, path: &'a std::path::Path) -> impl Fn(io::Error) -> OpenError + 'a {
+/// The highest id of a WAL file. One in quarantine keeps its id: a new one of that name would be taken for it.
+fn last_wal_file(disk: &dyn Disk, wal: &Path, files: &[(PathBuf, FileIdentity)]) -> u64 {
+    let kept = disk.list(&wal.with_file_name("quarantine")).unwrap_or_default();
+    let kept = kept.iter().filter_map(|path| crate::wal::file_id(path));
+    files.iter().map(|(_, identity)| identity.file_id).chain(kept).max().unwrap_or(0)
+}
+
+fn io_error<'a>(what: &'static str, path: &'a Path) -> impl Fn(io::Error) -> OpenError + 'a {
     move |source| OpenError::Io { what, path: path.to_owned(), source }
 }

@@ -18,11 +18,12 @@ use std::time::Duration;
 use sereno_runtime::{Counter, Metrics};
 use tracing::{error, info};
 
-use crate::batch::{Refusal, Row, STAMP_AT_COMMIT, Ticket};
+use crate::batch::{Ack, Refusal, Row, STAMP_AT_COMMIT, Ticket};
+use crate::head::{Entry, Generation, HeadWriter};
 use crate::registry::SeriesId;
-use crate::store::Shared;
+use crate::shared::Shared;
 use crate::wal::frame::{self, FrameBuffer, Kind};
-use crate::wal::stream::{Stream, WalContext};
+use crate::wal::stream::{Position, Stream, SyncOutcome, WalContext};
 
 /// The most rows in one part of a batch; longer batches are split.
 pub(crate) const PART_ROWS_MAX: usize = 16_384;
@@ -39,6 +40,7 @@ pub(crate) struct Part {
     pub rows: Vec<Row>,
     /// Which rows of the batch they are.
     pub indices: Indices,
+    pub ack: Ack,
     pub ticket: Arc<Ticket>,
 }
 
@@ -68,7 +70,31 @@ impl Waiting {
     fn refuse_all(mut self, why: Refusal) {
         let all = (0..self.part.rows.len()).map(|position| (self.part.indices.get(position), why));
         self.refused.extend(all);
-        self.part.ticket.complete_part(self.refused);
+        self.part.ticket.complete_part(self.refused, false);
+    }
+
+    /// Refuses the rows for which there is a reason, which is asked once for each in order; the rest stays.
+    fn refuse_rows(&mut self, mut reason: impl FnMut(&Row) -> Option<Refusal>) {
+        let reasons =
+            self.part.rows.iter().enumerate().filter_map(|(position, row)| Some((position, reason(row)?)));
+        let refused: Vec<(usize, Refusal)> = reasons.collect();
+        if refused.is_empty() {
+            return;
+        }
+        let mut next = refused.iter().peekable();
+        let mut kept = Vec::with_capacity(self.part.rows.len() - refused.len());
+        let (indices, mut position) = (&self.part.indices, 0);
+        self.part.rows.retain(|_| {
+            let index = indices.get(position);
+            let why = next.next_if(|(refused, _)| *refused == position);
+            position += 1;
+            match why {
+                Some((_, why)) => self.refused.push((index, *why)),
+                None => kept.push(index),
+            }
+            why.is_none()
+        });
+        self.part.indices = Indices::List(kept);
     }
 }
 
@@ -97,12 +123,35 @@ pub(crate) struct Writer {
 }
 
 /// What the writer's own thread has to do.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Duty {
+    /// Within the interval.
     sync: bool,
+    /// Somebody waits for it.
+    sync_now: bool,
     commit: bool,
     stop: bool,
 }
+
+/// What a rotation left behind.
+#[derive(Debug, Default)]
+pub(crate) struct Rotated {
+    /// Per queue, the last commit position of the ended generation.
+    pub marks: Vec<(u32, u64)>,
+    /// The WAL files that hold it.
+    pub files: Vec<u64>,
+}
+
+/// Part of a batch that is written, and is answered when it is durable.
+#[derive(Debug)]
+struct Unsynced {
+    position: Position,
+    ticket: Arc<Ticket>,
+    refused: Vec<(u32, Refusal)>,
+}
+
+/// In place of the file that defines a series: the series is no more.
+const RETIRED: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Measures {
@@ -121,15 +170,20 @@ impl Writer {
         queue_samples_max: u32,
         shared: Arc<Shared>,
         context: Arc<WalContext>,
+        generation: &Arc<Generation>,
         metrics: &Metrics,
     ) -> Self {
         let owned = (index..context.queues).step_by(writers as usize);
-        let queues: Vec<QueueState> = owned.map(|queue| QueueState::new(queue, &shared)).collect();
+        let queues: Vec<QueueState> =
+            owned.map(|queue| QueueState::new(queue, shared.first_order, generation)).collect();
         let inbox = Inbox { waiting: Vec::new(), depths: vec![0; queues.len()], closed: false };
         let seat = Seat {
-            stream: Stream::new(context.clone()),
+            stream: Stream::new(context.clone(), index),
             scratch: Scratch { counts: vec![0; queues.len()], ..Scratch::default() },
             queues,
+            unsynced: Vec::new(),
+            boot_stamp: shared.boot_stamp,
+            newest_stamp: shared.boot_stamp,
             disk_failing: false,
         };
         Self {
@@ -164,17 +218,24 @@ impl Writer {
             let refused_all = self.enqueue(&mut inbox, waiting);
             drop(inbox);
             if let Some(waiting) = refused_all {
-                waiting.part.ticket.complete_part(waiting.refused);
+                waiting.part.ticket.complete_part(waiting.refused, false);
             } else {
                 self.commit_if_free(LENDER_ROUNDS);
             }
         }
     }
 
+    /// Refuses what cannot be stored now, whatever else waits; gives back what is left.
     fn admit(&self, part: Part) -> Option<Waiting> {
-        let waiting = Waiting { part, refused: Vec::new() };
-        if self.shared.head_is_full() {
-            waiting.refuse_all(Refusal::MemoryFull);
+        let mut waiting = Waiting { part, refused: Vec::new() };
+        if let Some(why) = self.shared.full(&self.context) {
+            waiting.refuse_all(why);
+            return None;
+        }
+        let bounds = self.shared.bounds(waiting.part.rows.iter().map(|row| row.time));
+        waiting.refuse_rows(|row| bounds.refusal(row.time));
+        if waiting.part.rows.is_empty() {
+            waiting.part.ticket.complete_part(waiting.refused, false);
             return None;
         }
         Some(waiting)
@@ -196,19 +257,17 @@ impl Writer {
             for row in &waiting.part.rows {
                 inbox.depths[(row.series.queue / writers) as usize] -= 1;
             }
-            let rows = std::mem::take(&mut waiting.part.rows);
-            let mut kept = Vec::new();
-            for (position, row) in rows.into_iter().enumerate() {
-                let index = waiting.part.indices.get(position);
-                if over(inbox, &row) {
-                    waiting.refused.push((index, Refusal::QueueFull));
-                } else {
-                    inbox.depths[(row.series.queue / writers) as usize] += 1;
-                    waiting.part.rows.push(row);
-                    kept.push(index);
-                }
+            let left = |depth: &u32| self.queue_samples_max.saturating_sub(*depth);
+            let mut room: Vec<u32> = inbox.depths.iter().map(left).collect();
+            waiting.refuse_rows(|row| {
+                let room = &mut room[(row.series.queue / writers) as usize];
+                let full = *room == 0;
+                *room = room.saturating_sub(1);
+                full.then_some(Refusal::QueueFull)
+            });
+            for row in &waiting.part.rows {
+                inbox.depths[(row.series.queue / writers) as usize] += 1;
             }
-            waiting.part.indices = Indices::List(kept);
         }
         if waiting.part.rows.is_empty() {
             return Some(waiting);
@@ -250,21 +309,50 @@ impl Writer {
             });
             let count = fits.count();
             let group: Vec<Waiting> = waiting.drain(..count).collect();
-            match self.commit(seat, &group) {
-                Ok(()) => group.into_iter().for_each(|done| done.part.ticket.complete_part(done.refused)),
-                Err(why) => group.into_iter().for_each(|refused| refused.refuse_all(why)),
+            self.commit_group(seat, group);
+        }
+    }
+
+    fn commit_group(&self, seat: &mut Seat, mut group: Vec<Waiting>) {
+        // Series that were retired since these rows came; rare.
+        if group.iter().any(|waiting| waiting.part.rows.iter().any(|row| seat.is_retired(row, self.writers)))
+        {
+            for waiting in &mut group {
+                waiting.refuse_rows(|row| seat.is_retired(row, self.writers).then_some(Refusal::Retired));
             }
+        }
+        match self.commit(seat, &group) {
+            Ok(position) => {
+                for done in group {
+                    if done.part.ack == Ack::Disk && !done.part.rows.is_empty() {
+                        seat.unsynced.push(Unsynced {
+                            position,
+                            ticket: done.part.ticket,
+                            refused: done.refused,
+                        });
+                    } else {
+                        done.part.ticket.complete_part(done.refused, false);
+                    }
+                }
+                if !seat.unsynced.is_empty() {
+                    self.set_duty(|duty| duty.sync_now = true);
+                }
+            }
+            Err(why) => group.into_iter().for_each(|refused| refused.refuse_all(why)),
         }
     }
 
     /// One group commit: a frame, one write(2), then the heads.
-    fn commit(&self, seat: &mut Seat, group: &[Waiting]) -> Result<(), Refusal> {
+    fn commit(&self, seat: &mut Seat, group: &[Waiting]) -> Result<Position, Refusal> {
         seat.sort_by_queue(group, self.writers);
+        if !seat.has_room() {
+            return Err(Refusal::MemoryFull);
+        }
         let now = self.shared.clock.now();
-        seat.stamp(&self.shared, now.millis().saturating_mul(1_000_000));
+        seat.stamp(now.millis().saturating_mul(1_000_000));
         let written = seat.write(&self.shared, now);
-        let bytes = match written {
-            Ok(bytes) => bytes,
+        let position = match written {
+            Ok(position) => position,
             Err(error) => return Err(self.write_failed(seat, &error)),
         };
         if std::mem::take(&mut seat.disk_failing) {
@@ -273,11 +361,43 @@ impl Writer {
         seat.publish(&self.shared);
         self.measures.commits.inc();
         self.measures.samples.add(seat.scratch.rows.len() as u64);
-        self.measures.wal_bytes.add(bytes);
+        self.measures.wal_bytes.add(seat.scratch.frames.as_bytes().len() as u64);
         if !self.dirty.swap(true, Ordering::AcqRel) {
             self.set_duty(|duty| duty.sync = true);
         }
-        Ok(())
+        Ok(position)
+    }
+
+    /// Lets the next generation take over: what is committed from now on goes to it, and to another file of the log.
+    pub(crate) fn rotate(&self, next: &Arc<Generation>) -> Rotated {
+        let rotated = self.with_seat(|seat| {
+            let files = seat.stream.rotate();
+            let marks = seat.queues.iter_mut().map(|queue| {
+                queue.head = HeadWriter::new(next.clone(), queue.queue);
+                (queue.queue, queue.order)
+            });
+            Rotated { marks: marks.collect(), files }
+        });
+        // The ended file is closed in the background.
+        self.set_duty(|duty| duty.sync = true);
+        rotated
+    }
+
+    /// Marks series as retired: rows that name them are refused from now on. Those that have samples in the present
+    /// generation are left out; gives the ones that are marked.
+    pub(crate) fn retire(&self, ids: impl Iterator<Item = SeriesId>) -> Vec<SeriesId> {
+        let writers = self.writers;
+        self.with_seat(|seat| {
+            let mut retired = Vec::new();
+            for id in ids {
+                let queue = &mut seat.queues[(id.queue / writers) as usize];
+                if !queue.head.has_samples(id.ordinal) {
+                    queue.series(id).defined_in = RETIRED;
+                    retired.push(id);
+                }
+            }
+            retired
+        })
     }
 
     fn write_failed(&self, seat: &mut Seat, error: &io::Error) -> Refusal {
@@ -287,7 +407,9 @@ impl Writer {
             error!(%directory, %error, "The WAL cannot be written; samples are refused until it can. Free some space, or check the disk.");
         }
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Refusal::DiskFull,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Refusal::DiskFull
+            }
             _ => Refusal::DiskFailed,
         }
     }
@@ -295,49 +417,60 @@ impl Writer {
     /// What the writer's own thread does until it is told to stop.
     pub(crate) fn run(&self, sync_interval: Duration) {
         loop {
-            let (commit, sync, stop) = self.next_duty();
-            if commit {
+            let duty = self.next_duty();
+            if duty.commit {
                 self.commit_if_free(usize::MAX);
             }
-            if sync && !stop {
-                self.wait_for_stop(sync_interval);
+            // Whoever waits for the disk is answered even at the end.
+            if duty.sync_now || (duty.sync && !duty.stop) {
+                if !duty.sync_now {
+                    self.wait_for_something_urgent(sync_interval);
+                }
                 self.sync();
             }
-            if stop {
+            if duty.stop {
                 return;
             }
         }
     }
 
-    fn next_duty(&self) -> (bool, bool, bool) {
+    fn next_duty(&self) -> Duty {
         let mut duty = self.duty.lock().unwrap_or_else(PoisonError::into_inner);
-        while !duty.sync && !duty.commit && !duty.stop {
+        while !duty.sync && !duty.sync_now && !duty.commit && !duty.stop {
             duty = self.duty_changed.wait(duty).unwrap_or_else(PoisonError::into_inner);
         }
-        (std::mem::take(&mut duty.commit), std::mem::take(&mut duty.sync), duty.stop)
+        let stop = duty.stop;
+        std::mem::replace(&mut *duty, Duty { stop, ..Duty::default() })
     }
 
-    fn wait_for_stop(&self, limit: Duration) {
+    fn wait_for_something_urgent(&self, limit: Duration) {
         let duty = self.duty.lock().unwrap_or_else(PoisonError::into_inner);
-        let nothing_urgent = |duty: &mut Duty| !duty.stop && !duty.commit;
+        let nothing_urgent = |duty: &mut Duty| !duty.stop && !duty.commit && !duty.sync_now;
         let _timed_out_or_urgent = self
             .duty_changed
             .wait_timeout_while(duty, limit, nothing_urgent)
             .unwrap_or_else(PoisonError::into_inner);
     }
 
-    fn sync(&self) {
+    /// Makes durable what has been written, and answers those who waited for it.
+    pub(crate) fn sync(&self) {
         self.dirty.store(false, Ordering::Release);
-        let work = self.with_stream(Stream::begin_sync);
+        let work = self.with_seat(|seat| seat.stream.begin_sync());
         let outcome = work.run(&self.context);
         self.measures.syncs.inc();
-        self.measures.sync_failures.add(outcome.failures);
-        self.with_stream(|stream| stream.end_sync(outcome.synced, outcome.failed));
+        self.measures.sync_failures.add(outcome.failures.len() as u64);
+        let answered = self.with_seat(|seat| {
+            seat.stream.end_sync(outcome.synced, outcome.failed);
+            seat.answer_synced(&outcome)
+        });
+        for (done, unknown) in answered {
+            done.ticket.complete_part(done.refused, unknown);
+        }
     }
 
     /// Takes the seat for something other than a commit, and then commits for those who found it taken.
-    fn with_stream<T>(&self, body: impl FnOnce(&mut Stream) -> T) -> T {
-        let result = body(&mut self.seat().stream);
+    fn with_seat<T>(&self, body: impl FnOnce(&mut Seat) -> T) -> T {
+        let result = body(&mut self.seat());
         if !self.inbox().waiting.is_empty() {
             self.commit_if_free(usize::MAX);
         }
@@ -381,6 +514,12 @@ struct Seat {
     /// By local index: queue / W.
     queues: Vec<QueueState>,
     scratch: Scratch,
+    /// In order of their positions.
+    unsynced: Vec<Unsynced>,
+    /// The newest time that a writer had given before this process began.
+    boot_stamp: i64,
+    /// The newest time that this writer has given, or that one.
+    newest_stamp: i64,
     disk_failing: bool,
 }
 
@@ -389,31 +528,27 @@ struct QueueState {
     queue: u32,
     /// The position of the last commit.
     order: u64,
+    head: HeadWriter,
     series: Vec<SeriesState>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct SeriesState {
     /// The newest time given by this writer.
     stamp: i64,
-    /// The WAL file that defines the series; file ids begin at 1.
+    /// The WAL file that defines the series; file ids begin at 1. [`RETIRED`] if it is no more.
     defined_in: u64,
 }
 
 impl QueueState {
-    fn new(queue: u32, shared: &Shared) -> Self {
-        Self { queue, order: shared.committed(queue), series: Vec::new() }
+    fn new(queue: u32, order: u64, generation: &Arc<Generation>) -> Self {
+        Self { queue, order, head: HeadWriter::new(generation.clone(), queue), series: Vec::new() }
     }
 
-    fn series(&mut self, id: SeriesId, shared: &Shared) -> &mut SeriesState {
-        let (index, known) = (id.ordinal as usize, self.series.len());
-        if index >= known {
-            let head = shared.head(self.queue);
-            let fresh = (known..=index).map(|ordinal| SeriesState {
-                stamp: head.newest(ordinal).filter(|time| shared.may_be_own_stamp(*time)).unwrap_or(i64::MIN),
-                defined_in: 0,
-            });
-            self.series.extend(fresh);
+    fn series(&mut self, id: SeriesId) -> &mut SeriesState {
+        let index = id.ordinal as usize;
+        if index >= self.series.len() {
+            self.series.resize(index + 1, SeriesState { stamp: i64::MIN, defined_in: 0 });
         }
         &mut self.series[index]
     }
@@ -482,50 +617,68 @@ impl Seat {
     }
 
     /// Gives times to the rows that have none: `now`, or a nanosecond after the last one given to the series.
-    fn stamp(&mut self, shared: &Shared, now: i64) {
-        let Self { queues, scratch, .. } = self;
+    fn stamp(&mut self, now: i64) {
+        let Self { queues, scratch, newest_stamp, boot_stamp, .. } = self;
         for run in &scratch.runs {
             let queue = &mut queues[run.local];
             for row in &mut scratch.rows[run.start..run.end] {
                 if row.time == STAMP_AT_COMMIT {
-                    let series = queue.series(row.series, shared);
-                    series.stamp = now.max(series.stamp.saturating_add(1));
+                    let series = queue.series(row.series);
+                    series.stamp = now.max(series.stamp.max(*boot_stamp).saturating_add(1));
                     row.time = series.stamp;
+                    *newest_stamp = series.stamp.max(*newest_stamp);
                 }
             }
         }
     }
 
-    /// Writes the rows to the log; gives how many bytes that took.
-    fn write(&mut self, shared: &Shared, now: sereno_model::Timestamp) -> io::Result<u64> {
-        let room = self.scratch.rows.len() * 20 + self.scratch.runs.len() * 16 + 64;
+    fn has_room(&self) -> bool {
+        self.scratch.runs.iter().all(|run| self.queues[run.local].head.has_room(run.end - run.start))
+    }
+
+    fn is_retired(&self, row: &Row, writers: u32) -> bool {
+        let queue = &self.queues[(row.series.queue / writers) as usize];
+        queue.series.get(row.series.ordinal as usize).is_some_and(|series| series.defined_in == RETIRED)
+    }
+
+    /// Those whose waiting has ended, and whether nothing is known about the durability of what they wrote.
+    fn answer_synced(&mut self, outcome: &SyncOutcome) -> Vec<(Unsynced, bool)> {
+        let unknown = |waiting: &Unsynced| outcome.failures.contains(&waiting.position.file_id);
+        let durable = |waiting: &Unsynced| outcome.covers(waiting.position);
+        let ended = self.unsynced.extract_if(.., |waiting| durable(waiting) || unknown(waiting));
+        ended
+            .map(|waiting| (unknown(&waiting), waiting))
+            .map(|(unknown, waiting)| (waiting, unknown))
+            .collect()
+    }
+
+    /// Writes the rows to the log.
+    fn write(&mut self, shared: &Shared, now: sereno_model::Timestamp) -> io::Result<Position> {
+        let room = self.scratch.rows.len() * 20 + self.scratch.runs.len() * 24 + 64;
         let (identity, offset) = {
             let (identity, offset) = self.stream.room_for(room, now)?;
             (identity.clone(), offset)
         };
         self.define(shared, &identity, offset);
-        let Self { queues, scratch, .. } = self;
+        let Self { queues, scratch, newest_stamp, .. } = self;
         let (rows, runs) = (&scratch.rows, &scratch.runs);
         scratch.frames.frame(&identity, offset, Kind::Commit, |payload| {
             payload.reserve(room);
-            payload.extend_from_slice(&(runs.len() as u32).to_le_bytes());
+            frame::put_commit(payload, *newest_stamp, runs.len());
             for run in runs {
-                let rows = &rows[run.start..run.end];
-                payload.extend_from_slice(&queues[run.local].queue.to_le_bytes());
-                payload.extend_from_slice(&(rows.len() as u32).to_le_bytes());
-                payload.extend_from_slice(&(queues[run.local].order + 1).to_le_bytes());
-                rows.iter().for_each(|row| payload.extend_from_slice(&row.series.ordinal.to_le_bytes()));
-                rows.iter().for_each(|row| payload.extend_from_slice(&row.time.to_le_bytes()));
-                rows.iter().for_each(|row| payload.extend_from_slice(&row.value.to_bits().to_le_bytes()));
+                let (queue, rows) = (&queues[run.local], &rows[run.start..run.end]);
+                frame::put_run(payload, queue.queue, queue.order + 1, rows, |row| {
+                    (row.series.ordinal, row.time, row.value)
+                });
             }
         });
-        if let Err(error) = self.stream.append(&scratch.frames) {
+        let written = self.stream.append(&scratch.frames);
+        if written.is_err() {
             for (local, ordinal) in &scratch.defined {
                 queues[*local].series[*ordinal as usize].defined_in = 0;
             }
-            return Err(error);
         }
-        Ok(scratch.frames.as_bytes().len() as u64)
+        written
     }
 
     /// Begins the buffer with definitions of the series that the file does not know yet.
@@ -542,11 +695,12 @@ impl Seat {
         };
         for run in runs {
             for row in &rows[run.start..run.end] {
-                let series = queues[run.local].series(row.series, shared);
+                let series = queues[run.local].series(row.series);
                 if series.defined_in != identity.file_id {
                     series.defined_in = identity.file_id;
                     defined.push((run.local, row.series.ordinal));
-                    frame::put_definition(definitions, 0, row.series, &shared.registry.key(row.series));
+                    let Some(key) = shared.registry.key(row.series) else { continue };
+                    frame::put_definition(definitions, 0, row.series, &key);
                     if definitions.len() >= DEFINITIONS_BYTES {
                         flush(definitions, frames);
                     }
@@ -558,11 +712,28 @@ impl Seat {
 
     /// Makes the rows visible: the heads first, then the commit positions that let readers see them.
     fn publish(&mut self, shared: &Shared) {
-        let Self { queues, scratch, .. } = self;
+        let Self { queues, scratch, newest_stamp, .. } = self;
+        let monotonic = shared.clock.monotonic();
         for run in &scratch.runs {
             let queue = &mut queues[run.local];
             queue.order += 1;
-            shared.publish(queue.queue, queue.order, &scratch.rows[run.start..run.end]);
+            let order = queue.order;
+            let rows = &scratch.rows[run.start..run.end];
+            queue.head.generation().begin(monotonic.as_nanos() as i64);
+            queue.head.append(
+                rows.iter()
+                    .map(|row| (row.series.ordinal, Entry { time: row.time, value: row.value, order })),
+            );
+        }
+        // A series that is new to the store is new to the file.
+        for (local, ordinal) in &scratch.defined {
+            let queue = &queues[*local];
+            shared.mark_born(SeriesId { queue: queue.queue, ordinal: *ordinal }, queue.order);
+        }
+        shared.newest_stamp.fetch_max(*newest_stamp, Ordering::AcqRel);
+        for run in &scratch.runs {
+            let queue = &queues[run.local];
+            shared.commit(queue.queue, queue.order);
         }
     }
 }

@@ -7,8 +7,10 @@
 
 mod bytes;
 mod crash;
+mod full_disk;
 mod hostile;
 mod monitors;
 mod rules;
 mod scenarios;
 mod shutdown;
+mod verify;

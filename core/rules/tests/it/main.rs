@@ -38,6 +38,23 @@ impl Bench {
     /// The same, on a clock of the test's own.
     fn start_at(files: &[(&str, &str)], config: Config, clock: Arc<dyn Clock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let storage = sereno_storage::Config { directory: folder.path().join("data"), ..Default::default() };
+        let store = Store::open(&storage, Arc::new(RealDisk), clock.clone(), &Metrics::default()).unwrap();
+        Self::start_in(folder, files, config, clock, store)
+    }
+
+    /// The same, over a store of the test's own.
+    fn start_over(files: &[(&str, &str)], clock: Arc<dyn Clock>, store: Store) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), files, Config::default(), clock, store)
+    }
+
+    fn start_in(
+        folder: tempfile::TempDir,
+        files: &[(&str, &str)],
+        config: Config,
+        clock: Arc<dyn Clock>,
+        store: Store,
+    ) -> Self {
         fs::create_dir_all(folder.path().join("rules")).unwrap();
         fs::create_dir_all(folder.path().join("scripts/rules")).unwrap();
         for (name, text) in files {
@@ -46,8 +63,6 @@ impl Bench {
             fs::write(path, text).unwrap();
         }
         let (disk, metrics) = (Arc::new(RealDisk), Metrics::default());
-        let storage = sereno_storage::Config { directory: folder.path().join("data"), ..Default::default() };
-        let (store, _) = Store::open(&storage, disk.clone(), clock.clone(), &metrics).unwrap();
         let notifications = Queue::bounded("notification_messages", 10_000, &metrics);
         let context = Context {
             store: store.clone(),

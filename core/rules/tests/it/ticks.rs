@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use sereno_model::{SeriesKey, Timestamp};
 use sereno_rules::Config;
-use sereno_runtime::ManualClock;
-use sereno_storage::Row;
+use sereno_runtime::sim_disk::{Call, EIO, Fault};
+use sereno_runtime::{ManualClock, Metrics, SimDisk};
+use sereno_storage::{Row, Store};
 
 use crate::Bench;
 
@@ -25,7 +26,10 @@ impl Story {
         let clock = Arc::new(ManualClock::new(at(-0.5)));
         let mut files = vec![("rules/all.yaml", rules)];
         files.extend(scripts);
-        let bench = Bench::start_at(&files, Config::default(), clock.clone());
+        Self::of(Bench::start_at(&files, Config::default(), clock.clone()), clock)
+    }
+
+    fn of(bench: Bench, clock: Arc<ManualClock>) -> Self {
         let found = &bench.rules.generation().diagnostics;
         assert!(found.is_empty(), "{found:?}");
         Self { bench, clock, evaluated: 0.0 }
@@ -190,6 +194,42 @@ fn message(a) { `${a.labels.host} is at ${a.value}` }
     40s odd{host="a"}/1700000060/resolved/2 | odd{host="a"}: resolved, value is 3
     "#);
     assert_eq!(story.bench.metric("rule_errors_total"), 1.0);
+}
+
+/// Until the log is read back nobody knows what there is: the rule that would take silence for an alert must not.
+#[test]
+fn a_tick_over_a_store_that_recovers_is_unobserved() {
+    let (disk, clock) = (SimDisk::new(), Arc::new(ManualClock::new(at(-0.5))));
+    let config = sereno_storage::Config { directory: "/data".into(), ..Default::default() };
+    let open = |disk: &SimDisk| {
+        Store::open(&config, Arc::new(disk.clone()), clock.clone(), &Metrics::default()).unwrap()
+    };
+    let store = open(&disk);
+    let id = store.series(&"m".parse().unwrap()).unwrap();
+    let rows = [-5.0, 5.0, 15.0].map(|second| Row::at(id, at(second), 7.0));
+    assert!(store.append(rows.to_vec()).wait().is_ok());
+    let disk = disk.kill();
+    disk.fail(Fault::always(Call::Read, EIO).within("/wal/"));
+    let rules = "
+rules:
+  - { id: silent, metric: m, agg: count, window: 10s, below: 1, else: 0 }
+  - { id: high, metric: m, agg: max, window: 10s, limit: 5 }
+";
+    let store = open(&disk);
+    let bench = Bench::start_over(&[("rules/all.yaml", rules)], clock.clone(), store.clone());
+    let mut story = Story::of(bench, clock.clone());
+    for tick in [0.0, 10.0] {
+        clock.step_to(at(tick));
+        story.bench.rules.wake();
+        let unobserved = 2.0 * (tick / 10.0 + 1.0);
+        story.bench.until("the tick", |bench| bench.metric("rule_unobserved_ticks_total") >= unobserved);
+    }
+    assert_eq!(story.told(), "");
+    assert_eq!(story.bench.metric("rule_errors_total") + story.bench.metric("rule_evaluations_total"), 0.0);
+    disk.heal();
+    assert!(!store.wait_recovered().is_damaged());
+    story.go_to(20.0, 2);
+    insta::assert_snapshot!(story.told(), @"20s high/1700000060/firing/1 | high: max(m) over 10s is 7 (>= 5)");
 }
 
 #[test]

@@ -24,11 +24,14 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let config = Config { directory: directory.path().to_owned(), ..Config::default() };
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_millis(TICK)));
-        let (store, _) = Store::open(&config, Arc::new(RealDisk), clock, &Metrics::default()).unwrap();
+        let store = Store::open(&config, Arc::new(RealDisk), clock, &Metrics::default()).unwrap();
         let cpu = store.series(&SeriesKey::new("cpu", [("host", "a")]).unwrap()).unwrap();
         let rows = (0..60).map(|i| Row::at(cpu, Timestamp::from_millis(TICK - 60_000 + i * 1_000), i as f64));
         assert!(store.append(rows.collect()).wait().is_ok());
-        Self { _directory: directory, series: store.snapshot().select(&Selector::exact("cpu")) }
+        Self {
+            _directory: directory,
+            series: store.snapshot().select(&Selector::exact("cpu"), TimeRange::ALL).unwrap(),
+        }
     }
 
     fn instance(&self) -> Arc<Instance> {
@@ -183,6 +186,68 @@ fn the_operations_of_a_tick_are_counted_over_its_calls() {
         "the scripts of this rule used up their 60000 operations for one tick"
     );
     assert!(budget.operations() > 60_000);
+}
+
+/// Six hours of a sample every 5 s, in compacted segments; the tick is at the end of the last.
+fn six_hours() -> (tempfile::TempDir, Arc<Instance>) {
+    let hours = 1_700_006_400_000;
+    let end = Timestamp::from_millis(hours + 6 * 3_600_000);
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config { directory: directory.path().to_owned(), ..Config::default() };
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(end));
+    let store = Store::open(&config, Arc::new(RealDisk), clock, &Metrics::default()).unwrap();
+    let cpu = store.series(&SeriesKey::new("cpu", [("host", "a")]).unwrap()).unwrap();
+    let value = |i: i64| (i * 7 % 90) as f64;
+    let rows = (0..6 * 720).map(|i| Row::at(cpu, Timestamp::from_millis(hours + i * 5_000), value(i)));
+    assert!(store.append(rows.collect()).wait().is_ok());
+    store.flush().unwrap();
+    store.compact().unwrap();
+    let instance = Instance {
+        now: end,
+        labels: BTreeMap::new(),
+        params: BTreeMap::new(),
+        level: None,
+        series: store.snapshot().select(&Selector::exact("cpu"), TimeRange::ALL).unwrap(),
+        window: Duration::from_secs(6 * 3_600),
+        value: None,
+    };
+    (directory, Arc::new(instance))
+}
+
+#[test]
+fn what_rows_answer_decodes_nothing() {
+    let (_directory, instance) = six_hours();
+    let samples = |body: &str| {
+        let mut budget = Budget::default();
+        let script = rule(&format!("fn check(s) {{ {body} }}"));
+        script.check(&mut Memory::default(), &instance, &mut budget).unwrap();
+        budget.samples()
+    };
+    assert_eq!(samples("let w = s.series(\"6h\"); w.mean() > 1000 || w.max() > 1000"), 0);
+    assert_eq!(samples("s.n + s.agg(\"mean\", \"4h\") + s.agg(\"max\", \"2h\") < 0"), 0);
+    assert_eq!(samples("let w = s.series(\"1m\"); w.mean() > 1000"), 0, "minutes have rows too");
+    let decoded = samples("s.series(\"6h\").median() > 1000");
+    assert_eq!(decoded, 6 * 720);
+    assert_eq!(samples("let w = s.series(\"6h\"); w.median() + w.mean() + w.max() < 0"), decoded, "once");
+    assert_eq!(
+        samples("let w = s.series(\"6h\"); w.median() + w.stddev() < 0"),
+        2 * decoded,
+        "looked at twice"
+    );
+    assert_eq!(samples("let n = 0; for v in s.series(\"6h\") { n += 1; } n < 0"), decoded);
+}
+
+#[test]
+fn a_rule_reads_no_more_than_its_budget() {
+    let (_directory, instance) = six_hours();
+    let limits = Limits { samples_max: 5_000, ..Limits::default() };
+    let text = "fn check(s) { try { s.series(\"6h\").median() } catch { } s.series(\"6h\").stddev(); ok() }";
+    let (library, _) = Library::load(&sources(&[("rules/x.rhai", text)]), &limits, &clock(), None);
+    let check =
+        library.rule("x.rhai").unwrap().check(&mut Memory::default(), &instance, &mut Budget::default());
+    let error = check.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Limit);
+    assert_eq!(error.diagnostic.message, "the script looked at more than its 5000 samples");
 }
 
 #[test]

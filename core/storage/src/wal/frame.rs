@@ -2,6 +2,8 @@
 
 use sereno_model::{SeriesKey, Timestamp};
 
+use crate::bytes::Reader;
+use crate::checksum::Seed;
 use crate::registry::SeriesId;
 
 /// Bytes of a file header.
@@ -12,7 +14,10 @@ pub(crate) const FRAME_HEADER_BYTES: usize = 12;
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 
 const FILE_MAGIC: &[u8; 8] = b"SERENO-W";
-const VERSION: u32 = 1;
+/// The version that is written. Version 1, without stamps and shared times in its commits, is still read.
+const VERSION: u32 = 2;
+/// In the number of samples of a run: all of them have the one time that is given.
+const ONE_TIME: u32 = 1 << 31;
 const FRAME_MAGIC: [u8; 2] = [0xF0, 0x5E];
 
 /// What a frame holds.
@@ -35,19 +40,16 @@ pub(crate) struct FileIdentity {
     pub store_id: [u8; 16],
     pub file_id: u64,
     pub queues: u32,
-    seed: crc32fast::Hasher,
+    seed: Seed,
 }
 
 impl FileIdentity {
     pub(crate) fn new(store_id: [u8; 16], file_id: u64, queues: u32) -> Self {
-        let mut seed = crc32fast::Hasher::new();
-        seed.update(&store_id);
-        seed.update(&file_id.to_le_bytes());
-        Self { store_id, file_id, queues, seed }
+        Self { store_id, file_id, queues, seed: Seed::new(&store_id, file_id) }
     }
 
-    /// The 64 bytes at the start of the file.
-    pub(crate) fn header(&self, created: Timestamp) -> [u8; FILE_HEADER_BYTES] {
+    /// The 64 bytes at the start of the file; `writer` is the index of the one whose stream it belongs to.
+    pub(crate) fn header(&self, created: Timestamp, writer: u32) -> [u8; FILE_HEADER_BYTES] {
         let mut header = [0; FILE_HEADER_BYTES];
         header[..8].copy_from_slice(FILE_MAGIC);
         header[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -55,31 +57,31 @@ impl FileIdentity {
         header[16..32].copy_from_slice(&self.store_id);
         header[32..40].copy_from_slice(&self.file_id.to_le_bytes());
         header[40..48].copy_from_slice(&created.nanos().to_le_bytes());
+        header[48..52].copy_from_slice(&writer.to_le_bytes());
         let crc = crc32fast::hash(&header[..60]);
         header[60..].copy_from_slice(&crc.to_le_bytes());
         header
     }
 
-    /// Whether `bytes` begin with the header of this file.
-    pub(crate) fn owns(&self, bytes: &[u8]) -> bool {
-        let Some(header) = bytes.get(..FILE_HEADER_BYTES) else { return false };
-        header.starts_with(FILE_MAGIC)
+    /// The version of the file, if `bytes` begin with its header.
+    pub(crate) fn version_of(&self, bytes: &[u8]) -> Option<u32> {
+        let header = bytes.get(..FILE_HEADER_BYTES)?;
+        let version = u32::from_le_bytes(header[8..12].try_into().ok()?);
+        let ours = header.starts_with(FILE_MAGIC)
             && header[60..] == crc32fast::hash(&header[..60]).to_le_bytes()
-            && header[8..12] == VERSION.to_le_bytes()
+            && (1..=VERSION).contains(&version)
             && header[16..32] == self.store_id
-            && header[32..40] == self.file_id.to_le_bytes()
+            && header[32..40] == self.file_id.to_le_bytes();
+        ours.then_some(version)
     }
 
-    fn checksum(&self, offset: u64, head: &[u8], payload: &[u8]) -> u32 {
-        let mut crc = self.seed.clone();
-        crc.update(&offset.to_le_bytes());
-        crc.update(head);
-        crc.update(payload);
-        crc.finalize()
+    /// The writer whose stream the file that begins with `bytes` belongs to.
+    pub(crate) fn writer_of(bytes: &[u8]) -> u32 {
+        bytes.get(48..).and_then(|rest| Reader(rest).u32()).unwrap_or(0)
     }
 
-    /// The frame at `offset` of the file's `bytes`, if one verifies there.
-    pub(crate) fn frame_at<'a>(&self, bytes: &'a [u8], offset: usize) -> Option<(Kind, &'a [u8])> {
+    /// The frame at `offset` of `bytes`, which begin at `base` of the file, if one verifies there.
+    pub(crate) fn frame_at<'a>(&self, bytes: &'a [u8], offset: usize, base: u64) -> Option<(Kind, &'a [u8])> {
         let header = bytes.get(offset..offset + FRAME_HEADER_BYTES)?;
         if header[..2] != FRAME_MAGIC || header[3] != 0 {
             return None;
@@ -91,7 +93,7 @@ impl FileIdentity {
         }
         let start = offset + FRAME_HEADER_BYTES;
         let payload = bytes.get(start..start + length)?;
-        let crc = self.checksum(offset as u64, &header[..8], payload);
+        let crc = self.seed.checksum_of(base + offset as u64, &[&header[..8], payload]);
         (header[8..] == crc.to_le_bytes()).then_some((kind, payload))
     }
 }
@@ -127,7 +129,7 @@ impl FrameBuffer {
         debug_assert!(length <= PAYLOAD_BYTES_MAX, "the writer bounds its commits");
         self.bytes[start + 4..start + 8].copy_from_slice(&(length as u32).to_le_bytes());
         let (head, body) = self.bytes[start..].split_at(FRAME_HEADER_BYTES);
-        let crc = identity.checksum(file_offset + start as u64, &head[..8], body);
+        let crc = identity.seed.checksum_of(file_offset + start as u64, &[&head[..8], body]);
         self.bytes[start + 8..start + 12].copy_from_slice(&crc.to_le_bytes());
     }
 }
@@ -156,38 +158,93 @@ pub(crate) fn definitions(payload: &[u8]) -> impl Iterator<Item = (u32, u32, &[u
     })
 }
 
-/// One queue's part of a commit.
+/// One queue's part of a commit, as it is read back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run<'a> {
     pub queue: u32,
     pub order: u64,
     ordinals: &'a [u8],
-    times: &'a [u8],
+    times: Times<'a>,
     values: &'a [u8],
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Times<'a> {
+    One(i64),
+    Each(&'a [u8]),
+}
+
 impl<'a> Run<'a> {
+    /// How many samples.
+    pub(crate) fn len(&self) -> usize {
+        self.ordinals.len() / 4
+    }
+
     /// The samples as (ordinal, time, value).
     pub(crate) fn samples(self) -> impl Iterator<Item = (u32, i64, f64)> + 'a {
         let ordinals = self.ordinals.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
-        let times = self.times.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes));
         let values = self.values.as_chunks().0.iter().map(|bytes| f64::from_bits(u64::from_le_bytes(*bytes)));
-        ordinals.zip(times).zip(values).map(|((ordinal, time), value)| (ordinal, time, value))
+        let (one, each) = match self.times {
+            Times::One(time) => (time, [].as_slice()),
+            Times::Each(times) => (0, times.as_chunks().0),
+        };
+        ordinals.zip(values).enumerate().map(move |(index, (ordinal, value))| {
+            let time = each.get(index).map_or(one, |bytes| i64::from_le_bytes(*bytes));
+            (ordinal, time, value)
+        })
     }
 }
 
+/// The queue's part of a commit on its way into a payload: `time_of`, `ordinal_of` and `value_of` are asked once per row.
+pub(crate) fn put_run<R>(
+    payload: &mut Vec<u8>,
+    queue: u32,
+    order: u64,
+    rows: &[R],
+    parts: impl Fn(&R) -> (u32, i64, f64),
+) {
+    let one_time =
+        rows.first().map(|row| parts(row).1).filter(|first| rows.iter().all(|row| parts(row).1 == *first));
+    let flag = if one_time.is_some() { ONE_TIME } else { 0 };
+    payload.extend_from_slice(&queue.to_le_bytes());
+    payload.extend_from_slice(&(rows.len() as u32 | flag).to_le_bytes());
+    payload.extend_from_slice(&order.to_le_bytes());
+    rows.iter().for_each(|row| payload.extend_from_slice(&parts(row).0.to_le_bytes()));
+    match one_time {
+        Some(time) => payload.extend_from_slice(&time.to_le_bytes()),
+        None => rows.iter().for_each(|row| payload.extend_from_slice(&parts(row).1.to_le_bytes())),
+    }
+    rows.iter().for_each(|row| payload.extend_from_slice(&parts(row).2.to_bits().to_le_bytes()));
+}
+
+/// Begins the payload of a commit. `stamp` is the newest time that the writer has given to a sample.
+pub(crate) fn put_commit(payload: &mut Vec<u8>, stamp: i64, runs: usize) {
+    payload.extend_from_slice(&stamp.to_le_bytes());
+    payload.extend_from_slice(&(runs as u32).to_le_bytes());
+}
+
+/// The newest time that the writer of a commit had given, if the version tells.
+pub(crate) fn stamp(payload: &[u8], version: u32) -> Option<i64> {
+    Reader(payload).i64().filter(|stamp| version >= 2 && *stamp != i64::MIN)
+}
+
 /// The runs in the payload of a commit.
-pub(crate) fn runs(payload: &[u8]) -> impl Iterator<Item = Run<'_>> {
+pub(crate) fn runs(payload: &[u8], version: u32) -> impl Iterator<Item = Run<'_>> {
     let mut reader = Reader(payload);
+    if version >= 2 {
+        reader.i64();
+    }
     let count = reader.u32().unwrap_or(0);
     (0..count).map_while(move |_| {
-        let (queue, samples) = (reader.u32()?, reader.u32()? as usize);
+        let (queue, flagged) = (reader.u32()?, reader.u32()?);
         let order = reader.u64()?;
+        let one_time = version >= 2 && flagged & ONE_TIME != 0;
+        let samples = (flagged & !ONE_TIME) as usize;
         Some(Run {
             queue,
             order,
             ordinals: reader.take(samples * 4)?,
-            times: reader.take(samples * 8)?,
+            times: if one_time { Times::One(reader.i64()?) } else { Times::Each(reader.take(samples * 8)?) },
             values: reader.take(samples * 8)?,
         })
     })
@@ -196,23 +253,4 @@ pub(crate) fn runs(payload: &[u8]) -> impl Iterator<Item = Run<'_>> {
 /// How many bytes of the file a sync mark calls durable.
 pub(crate) fn durable_bytes(payload: &[u8]) -> Option<u64> {
     Reader(payload).u64()
-}
-
-/// Takes little-endian numbers and runs of bytes; `None` past the end.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
-    }
 }

@@ -1,169 +1,214 @@
 //! Reading WAL files back: what verifies is kept, damage is reported, a torn tail is cut.
 
-use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use sereno_model::SeriesKey;
 use sereno_runtime::Disk;
 use tracing::{error, warn};
 
 use super::frame::{self, FILE_HEADER_BYTES, FileIdentity, FrameBuffer, Kind};
-use crate::head::Entry;
-use crate::registry::SeriesId;
-use crate::store::{Recovery, Shared};
 
-/// Reads one file into the heads of its queues, cuts its torn tail and closes it.
-///
-/// # Errors
-/// The file could not be read or repaired; what was read of it stands in the heads.
-pub(crate) fn replay_file(
-    disk: &dyn Disk,
-    path: &Path,
-    identity: &FileIdentity,
-    shared: &Shared,
-    recovery: &mut Recovery,
-) -> io::Result<()> {
-    let bytes = disk.read(path)?;
-    if !identity.owns(&bytes) {
-        return quarantine(disk, path, recovery);
-    }
-    let reading = Reading::of(identity, &bytes);
-    for gap in &reading.damage {
-        error!(path = %path.display(), from = gap.start, to = gap.end, "Damage in the WAL: these bytes are skipped.");
-        recovery.damaged_bytes += (gap.end - gap.start) as u64;
-        recovery.damaged_regions += 1;
-    }
-    if reading.end < bytes.len() {
-        let cut = (bytes.len() - reading.end) as u64;
-        warn!(path = %path.display(), at = reading.end, bytes = cut, "Torn tail of the WAL cut off.");
-        recovery.torn_bytes += cut;
-    }
-    apply(identity, &bytes[..reading.end], shared, recovery);
-    recovery.files += 1;
-    if reading.closed && reading.end == bytes.len() {
-        return Ok(());
-    }
-    close(disk, path, identity, reading.end as u64)
-}
+/// How much of the end of a file is searched for its last commit: mostly it is small, it is rarely above 1 MiB, and then
+/// the whole file is read.
+const TAIL_BYTES: [u64; 3] = [64 << 10, 2 << 20, u64::MAX];
 
-/// What a file's frames and gaps amount to.
-struct Reading {
+/// A file that was read and checked.
+pub(crate) struct Loaded {
+    pub identity: FileIdentity,
+    version: u32,
+    bytes: Vec<u8>,
+    frames: Vec<(Kind, Range<usize>)>,
     /// Where the part that counts ends.
     end: usize,
+    /// The part that was known to be durable when it was written.
+    durable: u64,
     /// Gaps before it.
-    damage: Vec<Range<usize>>,
+    pub damage: Vec<Range<usize>>,
     /// Whether the file ends with a mark over everything before it.
     closed: bool,
 }
 
-impl Reading {
-    fn of(identity: &FileIdentity, bytes: &[u8]) -> Self {
-        let durable = frames(identity, bytes).filter_map(|piece| match piece {
-            Piece::Frame { kind: Kind::SyncMark, payload, .. } => frame::durable_bytes(payload),
+/// What a file turns out to be.
+pub(crate) enum Opened {
+    Loaded(Loaded),
+    /// So many bytes, and its header was never made durable: the process died, or power was lost, as it was begun.
+    Unbegun(u64),
+    /// Its header does not verify.
+    Damaged,
+}
+
+impl Loaded {
+    /// Reads a file.
+    pub(crate) fn read(disk: &dyn Disk, path: &Path, identity: FileIdentity) -> io::Result<Opened> {
+        let bytes = disk.read(path)?;
+        let Some(version) = identity.version_of(&bytes) else {
+            let header = bytes.get(..FILE_HEADER_BYTES);
+            let unbegun = header.is_none_or(|header| header.iter().all(|byte| *byte == 0));
+            return Ok(if unbegun { Opened::Unbegun(bytes.len() as u64) } else { Opened::Damaged });
+        };
+        let loaded = Self::parse(identity, version, bytes);
+        for gap in &loaded.damage {
+            error!(path = %path.display(), from = gap.start, to = gap.end, "Damage in the WAL: these bytes are skipped.");
+        }
+        if loaded.torn_bytes() > 0 {
+            warn!(path = %path.display(), at = loaded.end, bytes = loaded.torn_bytes(), "Torn tail of the WAL cut off.");
+        }
+        Ok(Opened::Loaded(loaded))
+    }
+
+    fn parse(identity: FileIdentity, version: u32, bytes: Vec<u8>) -> Self {
+        let pieces: Vec<Piece> = pieces(&identity, &bytes).collect();
+        let durable = pieces.iter().filter_map(|piece| match piece {
+            Piece::Frame { kind: Kind::SyncMark, payload } => frame::durable_bytes(&bytes[payload.clone()]),
             _ => None,
         });
         let durable = durable.max().unwrap_or(0);
-        let mut reading = Self { end: FILE_HEADER_BYTES, damage: Vec::new(), closed: false };
-        for piece in frames(identity, bytes) {
+        let mut frames = Vec::with_capacity(pieces.len());
+        let (mut end, mut damage, mut closed) = (FILE_HEADER_BYTES, Vec::new(), false);
+        for piece in pieces {
             match piece {
                 Piece::Gap(gap) if gap.start as u64 >= durable => break,
-                Piece::Gap(gap) => reading.damage.push(gap),
-                Piece::Frame { offset, end, kind, payload } => {
-                    reading.end = end;
-                    let covered = frame::durable_bytes(payload).filter(|_| kind == Kind::SyncMark);
-                    reading.closed = covered.is_some_and(|covered| covered >= offset as u64);
+                Piece::Gap(gap) => damage.push(gap),
+                Piece::Frame { kind, payload } => {
+                    let offset = payload.start - frame::FRAME_HEADER_BYTES;
+                    end = payload.end;
+                    let covered =
+                        frame::durable_bytes(&bytes[payload.clone()]).filter(|_| kind == Kind::SyncMark);
+                    closed = covered.is_some_and(|covered| covered >= offset as u64);
+                    frames.push((kind, payload));
                 }
             }
         }
         // Damage at the very end has no frame behind it, and still is damage, not something to cut.
-        if let Some(last) = reading.damage.last().filter(|gap| gap.start >= reading.end) {
-            reading.end = last.end;
+        if let Some(last) = damage.last().filter(|gap| gap.start >= end) {
+            end = last.end;
         }
-        reading
+        Self { identity, version, bytes, frames, end, durable, damage, closed }
+    }
+
+    /// The writer whose stream the file belongs to.
+    pub(crate) fn writer(&self) -> u32 {
+        FileIdentity::writer_of(&self.bytes)
+    }
+
+    /// Whether its commit positions begin anew, and consecutive, with every process.
+    pub(crate) fn counts_from_process(&self) -> bool {
+        self.version >= 2
+    }
+
+    /// The commits in order, each with its place, and whether it was known to be durable when it was written.
+    pub(crate) fn commits(&self) -> impl Iterator<Item = (usize, bool, &[u8])> {
+        let commits = self.frames.iter().filter(|(kind, _)| *kind == Kind::Commit);
+        commits.map(|(_, payload)| {
+            let place = payload.start - frame::FRAME_HEADER_BYTES;
+            (place, payload.end as u64 <= self.durable, &self.bytes[payload.clone()])
+        })
+    }
+
+    /// Has the part that counts end at `place`, where a frame begins.
+    pub(crate) fn cut(&mut self, place: usize) {
+        self.end = place;
+        self.frames.retain(|(_, payload)| payload.end <= place);
+        self.damage.retain(|gap| gap.end <= place);
+        self.closed = false;
+    }
+
+    /// Bytes behind the part that counts.
+    pub(crate) fn torn_bytes(&self) -> u64 {
+        (self.bytes.len() - self.end) as u64
+    }
+
+    /// Bytes of damaged places.
+    pub(crate) fn damaged_bytes(&self) -> u64 {
+        self.damage.iter().map(|gap| gap.len() as u64).sum()
+    }
+
+    /// Bytes of the part that counts.
+    pub(crate) fn len(&self) -> u64 {
+        self.end as u64
+    }
+
+    /// The definitions and commits, in order.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = (Kind, &[u8])> {
+        self.frames.iter().map(|(kind, payload)| (*kind, &self.bytes[payload.clone()]))
+    }
+
+    /// The runs of a commit.
+    pub(crate) fn runs<'a>(&self, payload: &'a [u8]) -> impl Iterator<Item = frame::Run<'a>> {
+        frame::runs(payload, self.version)
+    }
+
+    /// Cuts the torn tail off, makes the file durable, and says so in it.
+    pub(crate) fn close(&self, disk: &dyn Disk, path: &Path) -> io::Result<()> {
+        if self.closed && self.torn_bytes() == 0 {
+            return Ok(());
+        }
+        let file = disk.open(path)?;
+        file.truncate(self.len())?;
+        file.sync()?;
+        let mut mark = FrameBuffer::default();
+        let end = self.len();
+        mark.frame(&self.identity, end, Kind::SyncMark, |payload| {
+            payload.extend_from_slice(&end.to_le_bytes())
+        });
+        file.append(mark.as_bytes())?;
+        file.sync()
     }
 }
 
+/// The newest time that the writer of a file had given, as its last commit tells.
+pub(crate) fn last_stamp(disk: &dyn Disk, path: &Path, identity: &FileIdentity) -> io::Result<Option<i64>> {
+    let file = disk.open(path)?;
+    let size = file.size()?;
+    let mut header = vec![0; FILE_HEADER_BYTES.min(usize::try_from(size).unwrap_or(FILE_HEADER_BYTES))];
+    file.read_exact_at(&mut header, 0)?;
+    let Some(version) = identity.version_of(&header) else { return Ok(None) };
+    for tail in TAIL_BYTES {
+        let base = size.saturating_sub(tail).max(FILE_HEADER_BYTES as u64);
+        let mut bytes = vec![0; usize::try_from(size - base.min(size)).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, base)?;
+        let mut stamp = None;
+        let mut offset = 0;
+        while offset < bytes.len() {
+            match identity.frame_at(&bytes, offset, base) {
+                Some((kind, payload)) => {
+                    if kind == Kind::Commit {
+                        stamp = frame::stamp(payload, version).or(stamp);
+                    }
+                    offset += frame::FRAME_HEADER_BYTES + payload.len();
+                }
+                None => offset += 1,
+            }
+        }
+        if stamp.is_some() || base == FILE_HEADER_BYTES as u64 {
+            return Ok(stamp);
+        }
+    }
+    Ok(None)
+}
+
 /// What stands at some place of a file.
-enum Piece<'a> {
-    Frame { offset: usize, end: usize, kind: Kind, payload: &'a [u8] },
+enum Piece {
+    Frame { kind: Kind, payload: Range<usize> },
     Gap(Range<usize>),
 }
 
 /// The frames of a file and the gaps between them.
-fn frames<'a>(identity: &'a FileIdentity, bytes: &'a [u8]) -> impl Iterator<Item = Piece<'a>> {
+fn pieces<'a>(identity: &'a FileIdentity, bytes: &'a [u8]) -> impl Iterator<Item = Piece> + 'a {
     let mut offset = FILE_HEADER_BYTES;
     std::iter::from_fn(move || {
         let start = offset;
         if start >= bytes.len() {
             return None;
         }
-        if let Some((kind, payload)) = identity.frame_at(bytes, start) {
-            offset = start + frame::FRAME_HEADER_BYTES + payload.len();
-            return Some(Piece::Frame { offset: start, end: offset, kind, payload });
+        if let Some((kind, payload)) = identity.frame_at(bytes, start, 0) {
+            let at = start + frame::FRAME_HEADER_BYTES;
+            offset = at + payload.len();
+            return Some(Piece::Frame { kind, payload: at..offset });
         }
-        let next = (start + 1..bytes.len()).find(|place| identity.frame_at(bytes, *place).is_some());
+        let next = (start + 1..bytes.len()).find(|place| identity.frame_at(bytes, *place, 0).is_some());
         offset = next.unwrap_or(bytes.len());
         Some(Piece::Gap(start..offset))
     })
-}
-
-fn apply(identity: &FileIdentity, bytes: &[u8], shared: &Shared, recovery: &mut Recovery) {
-    let mut series: HashMap<(u32, u32), SeriesId> = HashMap::new();
-    for piece in frames(identity, bytes) {
-        let Piece::Frame { kind, payload, .. } = piece else { continue };
-        match kind {
-            Kind::Definitions => {
-                for (queue, ordinal, key) in frame::definitions(payload) {
-                    // The checksum held, so only a key that our own limits have since excluded is refused here.
-                    if let Ok(key) = SeriesKey::from_canonical(key) {
-                        series.insert((queue, ordinal), shared.registry.restore(&key));
-                    }
-                }
-            }
-            Kind::Commit => frame::runs(payload).for_each(|run| apply_run(run, &series, shared, recovery)),
-            Kind::SyncMark => {}
-        }
-    }
-}
-
-fn apply_run(
-    run: frame::Run<'_>,
-    series: &HashMap<(u32, u32), SeriesId>,
-    shared: &Shared,
-    recovery: &mut Recovery,
-) {
-    for (ordinal, time, value) in run.samples() {
-        match series.get(&(run.queue, ordinal)) {
-            Some(id) => {
-                shared.restore(*id, Entry { time, value, order: run.order });
-                recovery.samples += 1;
-            }
-            // Its definition lay in a damaged part.
-            None => recovery.undefined_samples += 1,
-        }
-    }
-}
-
-/// Cuts the file at `end`, makes it durable, and says so in it.
-fn close(disk: &dyn Disk, path: &Path, identity: &FileIdentity, end: u64) -> io::Result<()> {
-    let file = disk.open(path)?;
-    file.truncate(end)?;
-    file.sync()?;
-    let mut mark = FrameBuffer::default();
-    mark.frame(identity, end, Kind::SyncMark, |payload| payload.extend_from_slice(&end.to_le_bytes()));
-    file.append(mark.as_bytes())?;
-    file.sync()
-}
-
-fn quarantine(disk: &dyn Disk, path: &Path, recovery: &mut Recovery) -> io::Result<()> {
-    let directory = path.parent().and_then(Path::parent).unwrap_or(Path::new(".")).join("quarantine");
-    let target: PathBuf = directory.join(path.file_name().unwrap_or_default());
-    disk.create_dir_all(&directory)?;
-    disk.rename(path, &target)?;
-    disk.sync_dir(&directory)?;
-    error!(path = %path.display(), moved_to = %target.display(), "The header of a WAL file does not verify; it is moved aside.");
-    recovery.quarantined.push(target);
-    Ok(())
 }

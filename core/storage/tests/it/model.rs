@@ -10,19 +10,24 @@ use crate::{config, dump, open};
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// (series, time in ms, bits of the value)
+    /// (series, time in minutes, bits of the value)
     Append(Vec<(u8, i64, u64)>),
+    Flush,
+    Compact,
     Reopen {
         writers: u32,
     },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    // Few series and times, so that samples come late and replace each other; any bits, so NaN and -0.0 too.
-    let row = (0_u8..12, 0_i64..50, any::<u64>());
+    // Few series and times, so that samples come late and replace each other; any bits, so NaN and -0.0 too. Times
+    // reach over two days.
+    let bits = prop_oneof![any::<u64>(), (-50_i32..50).prop_map(|n| (f64::from(n) / 10.0).to_bits())];
+    let row = (0_u8..12, 1_400_i64..1_480, bits);
     let append = proptest::collection::vec(row, 0..60).prop_map(Step::Append);
     let reopen = (1_u32..=8).prop_map(|writers| Step::Reopen { writers });
-    proptest::collection::vec(prop_oneof![5 => append, 1 => reopen], 1..25)
+    let step = prop_oneof![8 => append, 3 => Just(Step::Flush), 2 => Just(Step::Compact), 1 => reopen];
+    proptest::collection::vec(step, 1..25)
 }
 
 type Model = BTreeMap<SeriesKey, BTreeMap<i64, u64>>;
@@ -34,7 +39,7 @@ fn series(number: u8) -> SeriesKey {
 fn append(store: &Store, model: &mut Model, rows: &[(u8, i64, u64)]) {
     let row = |(number, millis, bits): &(u8, i64, u64)| {
         let id = store.series(&series(*number)).unwrap();
-        Row::at(id, Timestamp::from_millis(*millis), f64::from_bits(*bits))
+        Row::at(id, Timestamp::from_millis(*millis * 60_000), f64::from_bits(*bits))
     };
     assert!(store.append(rows.iter().map(row).collect()).wait().is_ok());
     for (number, millis, bits) in rows {
@@ -47,7 +52,7 @@ fn expected(model: &Model) -> Vec<(String, Vec<(i64, u64)>)> {
 }
 
 fn stored(store: &Store) -> Vec<(String, Vec<(i64, u64)>)> {
-    let bits = |sample: Sample| (sample.time.millis(), sample.value.to_bits());
+    let bits = |sample: Sample| (sample.time.millis() / 60_000, sample.value.to_bits());
     let all = dump(&store.snapshot()).into_iter();
     all.map(|(key, samples)| (key, samples.into_iter().map(bits).collect())).collect()
 }
@@ -64,6 +69,8 @@ proptest! {
         for step in &steps {
             match step {
                 Step::Append(rows) => append(&store, &mut model, rows),
+                Step::Flush => store.flush().unwrap(),
+                Step::Compact => store.compact().unwrap(),
                 Step::Reopen { writers } => {
                     config = Config { writers: *writers, ..config };
                     drop(store);

@@ -1,13 +1,14 @@
 //! The same snapshot gives the same bits, whatever is written meanwhile.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use sereno_model::{Selector, TimeRange, Timestamp};
-use sereno_storage::{Row, Store};
+use sereno_model::{TimeRange, Timestamp};
+use sereno_storage::{Config, HOUR_NANOS, Reads, Row, Snapshot, Store, Want, Windows};
 
-use crate::{NOW, clock, config, dump, key, open, open_at, send};
+use crate::journal::open_on;
+use crate::{NOW, clock, config, dump, key, open, open_at, select, send};
 
 fn write_until(store: &Store, stop: &AtomicBool, writer: i64) {
     let ids: Vec<_> = (0..5).map(|n| store.series(&key(&format!(r#"m{{n="{n}"}}"#))).unwrap()).collect();
@@ -61,12 +62,19 @@ fn who_got_ok_sees_its_sample() {
     // The third stamp lies 2 ns ahead of the clock, and even a clock that stepped back does not hide it.
     clock.step_to(NOW - Duration::from_secs(3_600));
     let snapshot = store.snapshot();
-    let series = snapshot.select(&Selector::exact("foo"));
-    assert_eq!(series[0].read(TimeRange::ALL).len(), 3);
+    let series = select(&snapshot, "foo");
+    assert_eq!(series[0].read(TimeRange::ALL, &mut Reads::default()).unwrap().len(), 3);
     assert!(snapshot.time() > NOW);
     assert!(send(&store, "foo", [4.0]).is_ok());
-    assert_eq!(series[0].read(TimeRange::ALL).len(), 3, "what came after the cut is not seen");
-    assert_eq!(store.snapshot().select(&Selector::exact("foo"))[0].read(TimeRange::ALL).len(), 4);
+    assert_eq!(
+        series[0].read(TimeRange::ALL, &mut Reads::default()).unwrap().len(),
+        3,
+        "what came after the cut is not seen"
+    );
+    assert_eq!(
+        select(&store.snapshot(), "foo")[0].read(TimeRange::ALL, &mut Reads::default()).unwrap().len(),
+        4
+    );
 }
 
 #[test]
@@ -75,16 +83,101 @@ fn series_are_selected_by_the_cut_and_read_by_the_range() {
     let (store, _) = open(&config(directory.path()));
     let before = store.snapshot();
     let id = store.series(&key(r#"cpu{host="a"}"#)).unwrap();
-    assert!(store.snapshot().select(&Selector::exact("cpu")).is_empty(), "no sample yet, so no series");
+    assert!(select(&store.snapshot(), "cpu").is_empty(), "no sample yet, so no series");
     let at = |millis| Timestamp::from_millis(millis);
     assert!(store.append([3, 1, 2].map(|n| Row::at(id, at(n), n as f64)).to_vec()).wait().is_ok());
-    assert!(before.select(&Selector::exact("cpu")).is_empty());
-    let series = &store.snapshot().select(&r#"c*{host=~"a|b"}"#.parse().unwrap())[0];
+    assert!(select(&before, "cpu").is_empty());
+    let series = &store.snapshot().select(&r#"c*{host=~"a|b"}"#.parse().unwrap(), TimeRange::ALL).unwrap()[0];
     let read = |start, end| {
-        series.read(TimeRange::new(at(start), at(end))).iter().map(|s| s.value).collect::<Vec<_>>()
+        series
+            .read(TimeRange::new(at(start), at(end)), &mut Reads::default())
+            .unwrap()
+            .iter()
+            .map(|s| s.value)
+            .collect::<Vec<_>>()
     };
     assert_eq!(read(1, 3), [1.0, 2.0], "the end lies outside");
     assert_eq!(read(3, 4), [3.0]);
-    assert_eq!(series.last_before(at(3)).unwrap().value, 2.0);
-    assert_eq!(series.last_before(at(1)), None);
+    assert_eq!(series.last_before(at(3), &mut Reads::default()).unwrap().unwrap().value, 2.0);
+    assert_eq!(series.last_before(at(1), &mut Reads::default()).unwrap(), None);
+}
+
+/// Appends to its own series, looks whether it is there once it is acknowledged, and replaces what was sent for the days
+/// before, which retention deletes.
+fn write_and_read_back(store: &Store, writer: u64) {
+    let name = format!("own{writer}");
+    for round in 0..250_u64 {
+        let id = store.series(&key(&name)).unwrap();
+        let time = NOW - Duration::from_millis(round);
+        let mut rows = vec![Row::at(id, time, round as f64)];
+        rows.extend(
+            (1..40).map(|n| Row::at(id, NOW - Duration::from_secs(86_400 * (n % 3 + 1) + n), round as f64)),
+        );
+        assert!(store.append(rows).wait().is_ok());
+        let series = select(&store.snapshot(), &name);
+        let range = TimeRange::new(time, time + Duration::from_nanos(1));
+        let read = series[0].read(range, &mut Reads::default()).unwrap();
+        assert_eq!(
+            read.first().map(|sample| sample.value),
+            Some(round as f64),
+            "{name}: who got ok sees its sample"
+        );
+    }
+}
+
+/// The folds of every series into hours, and the samples, of a snapshot.
+fn everything(snapshot: &Snapshot) -> String {
+    let mut all = format!("{:?}", dump(snapshot));
+    for series in snapshot.select(&"*".parse().unwrap(), TimeRange::ALL).unwrap() {
+        let range = TimeRange::new(NOW - Duration::from_secs(5 * 86_400), NOW + Duration::from_secs(1));
+        let windows = Windows::new(range, HOUR_NANOS as u64);
+        series
+            .fold(windows, Want::All, &mut Reads::default(), |n, hour| all += &format!("{n} {hour:?}"))
+            .unwrap();
+    }
+    all
+}
+
+#[test]
+fn a_snapshot_never_changes_while_files_come_and_go() {
+    let (disk, config) = (crate::power::disk_with_directory(), crate::power::busy_config());
+    // Too small for all days.
+    let config = Config { retention_bytes: 6_000, retention: Duration::ZERO, ..config };
+    let (store, _) = open_on(&config, &disk, clock());
+    let running = AtomicUsize::new(2);
+    let mut held: Vec<(Snapshot, String)> = Vec::new();
+    thread::scope(|scope| {
+        for writer in 0..2 {
+            let (store, running) = (&store, &running);
+            scope.spawn(move || {
+                write_and_read_back(store, writer);
+                running.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        scope.spawn(|| {
+            // Bounded, in case a writer fails.
+            for _ in (0..2_000).take_while(|_| running.load(Ordering::SeqCst) > 0) {
+                store.flush().unwrap();
+                store.compact().unwrap();
+                store.expire().unwrap();
+            }
+        });
+        for _ in 0..12 {
+            let snapshot = store.snapshot();
+            let first = everything(&snapshot);
+            assert_eq!(everything(&snapshot.clone()), first);
+            held.push((snapshot, first));
+        }
+    });
+    store.flush().unwrap();
+    store.compact().unwrap();
+    store.expire().unwrap();
+    store.close();
+    for (snapshot, first) in &held {
+        assert_eq!(everything(snapshot), *first);
+    }
+    drop(held);
+    let there = disk.files().keys().filter(|path| path.starts_with("/store/segments")).count() as u64;
+    assert_eq!(there, store.stats().segments().segments, "nothing is held any longer");
+    assert!(there <= 16);
 }

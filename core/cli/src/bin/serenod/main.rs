@@ -1,21 +1,23 @@
 //! The server's executable: arguments, logs, signals. Everything else is in `sereno-server`.
 //!
-//! Exit codes: 0 stopped as asked, or the check found no error; 1 it did not start, the check found errors, or it was
-//! stopped without waiting; 2 usage.
+//! Exit codes: 0 stopped as asked, or the check found no error, or the store is undamaged; 1 it did not start, the check
+//! found errors, the store is damaged, or it was stopped without waiting; 2 usage.
 
 mod logs;
 mod signals;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use sereno_runtime::diagnostic::Diagnostic;
-use sereno_runtime::{RealDisk, Shutdown, SystemClock, threads};
+use sereno_runtime::{Disk, RealDisk, Shutdown, SystemClock, threads};
 use sereno_server::{Loaded, Server, Stopped, load};
-use tracing::warn;
+use sereno_storage::OpenError;
+use tracing::{debug, warn};
 
 use signals::{Signal, Signals};
 
@@ -38,6 +40,21 @@ struct Args {
     /// Check the configuration, the rules and the scripts, and start nothing.
     #[arg(long)]
     check: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check every byte of a store that no server has open, and change nothing.
+    ///
+    /// Prints what is damaged, and how much can still be read. Exit codes: 0 nothing is damaged, 1 something is, or the
+    /// store cannot be read.
+    Verify {
+        /// The store; by default that of the configuration, which is not read if one is named.
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -55,16 +72,28 @@ async fn run(args: Args) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail("failed to listen to signals", &error),
     };
+    // A store is looked at wherever it lies, also where there is no configuration, or one that is broken.
+    let named = match &args.command {
+        Some(Command::Verify { directory }) => directory.as_ref().or(args.data_dir.as_ref()),
+        None => None,
+    };
+    if let Some(directory) = named {
+        return verify(directory);
+    }
     let loaded = match load(&RealDisk, &args.config, &sereno_server::builtin_plugins()) {
         Ok(loaded) => override_by(&args, loaded),
         Err(diagnostics) => return refuse(&args.config, &diagnostics),
     };
+    if let Some(Command::Verify { .. }) = args.command {
+        return verify(&loaded.config.storage.directory);
+    }
     if args.check {
         return check(&args.config, loaded);
     }
     if let Err(error) = logs::start(&loaded.config.log) {
         return fail("failed to set up logging", &error);
     }
+    debug!(limit = sereno_runtime::open_files::raise_limit(), "Open files.");
     let server = match Server::start(loaded, Arc::new(RealDisk), Arc::new(SystemClock::new())).await {
         Ok(server) => server,
         Err(error) => return fail("failed to start", &error),
@@ -119,6 +148,27 @@ fn check(path: &Path, loaded: Loaded) -> ExitCode {
     }
     say(&format!("{}: ok, {} rules and {} scripts", path.display(), report.rules, report.scripts));
     ExitCode::SUCCESS
+}
+
+fn verify(directory: &Path) -> ExitCode {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let report = match sereno_storage::verify(directory, &disk) {
+        Ok(report) => report,
+        Err(error) => {
+            let code = fail("failed to verify the store", &error);
+            if matches!(&error, OpenError::Io { source, .. } if source.kind() == ErrorKind::NotFound) {
+                say(&format!("  hint:  is there a store in `{}`?", directory.display()));
+            }
+            return code;
+        }
+    };
+    print(&report);
+    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[expect(clippy::print_stdout, reason = "an executable may talk to its user")]
+fn print(report: &sereno_storage::Report) {
+    println!("{report}");
 }
 
 fn refuse(path: &Path, diagnostics: &[Diagnostic]) -> ExitCode {
