@@ -1,4 +1,5 @@
-//! Benchmarks of the whole server, on the loopback: `cargo run --release -p sereno-bench -- v1 [SECONDS]`.
+//! Benchmarks of the whole server, on the loopback: `cargo run --release -p sereno-bench -- v1 [SECONDS]`; and of the
+//! storage engine alone, in [`storage`].
 //!
 //! The server is a process of its own (this program, started again), so that its CPU seconds are told apart from the
 //! clients'. Each figure stands beside a bare TCP ping-pong of the same sizes, measured right before in the same way:
@@ -10,6 +11,7 @@ mod idle;
 mod load;
 mod process;
 mod servers;
+mod storage;
 mod v1;
 
 use std::io;
@@ -25,13 +27,16 @@ fn main() -> ExitCode {
             seconds.parse().map_err(io::Error::other).and_then(|s| v1::run(Duration::from_secs(s)))
         }
         ["idle"] => idle::run(Duration::from_secs(30)),
-        // The other side of the wire, started by the above.
+        ["storage"] => storage::run("all").unwrap_or(Ok(())),
+        ["storage", part] => match storage::run(part) {
+            Some(outcome) => outcome,
+            None => return usage(),
+        },
+        // The other processes, started by the above.
+        ["storage-child", words @ ..] => storage::child(words),
         ["serve-bare"] => servers::bare(),
         ["serve-sereno", directory] => servers::sereno(directory.as_ref()),
-        _ => {
-            eprintln!("usage: sereno-bench v1 [SECONDS] | idle");
-            return ExitCode::from(2);
-        }
+        _ => return usage(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,4 +45,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!(
+        "usage: sereno-bench v1 [SECONDS] | idle | storage [sizes|append|memory|select|queries|ready|all]"
+    );
+    ExitCode::from(2)
 }
