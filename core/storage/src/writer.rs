@@ -184,6 +184,7 @@ impl Writer {
             unsynced: Vec::new(),
             boot_stamp: shared.boot_stamp,
             newest_stamp: shared.boot_stamp,
+            has_retired: false,
             disk_failing: false,
         };
         Self {
@@ -314,8 +315,11 @@ impl Writer {
     }
 
     fn commit_group(&self, seat: &mut Seat, mut group: Vec<Waiting>) {
-        // Series that were retired since these rows came; rare.
-        if group.iter().any(|waiting| waiting.part.rows.iter().any(|row| seat.is_retired(row, self.writers)))
+        // Series that were retired since these rows came; rare, and not looked for where none ever was.
+        if seat.has_retired
+            && group
+                .iter()
+                .any(|waiting| waiting.part.rows.iter().any(|row| seat.is_retired(row, self.writers)))
         {
             for waiting in &mut group {
                 waiting.refuse_rows(|row| seat.is_retired(row, self.writers).then_some(Refusal::Retired));
@@ -396,6 +400,7 @@ impl Writer {
                     retired.push(id);
                 }
             }
+            seat.has_retired |= !retired.is_empty();
             retired
         })
     }
@@ -520,6 +525,8 @@ struct Seat {
     boot_stamp: i64,
     /// The newest time that this writer has given, or that one.
     newest_stamp: i64,
+    /// Whether a series of this writer was ever given up.
+    has_retired: bool,
     disk_failing: bool,
 }
 

@@ -1,5 +1,7 @@
 //! Walking the stretches of a series.
 
+use std::cell::OnceCell;
+
 use sereno_model::{Sample, TimeRange, Timestamp};
 
 use super::fold::{Accumulator, Folder, Sums, Values, Want};
@@ -47,7 +49,7 @@ fn walk<A: Accumulator, E: FnMut(u64, &Summary)>(
     let whole = windows.length() < HOUR_NANOS.cast_unsigned()
         && range.end.since(range.start).as_nanos() > HOUR_NANOS as u128 * 4;
     let sources = sources(place, range, whole, reads)?;
-    let mut walk = Walk { folder, counters, block, reads };
+    let mut walk = Walk { folder, counters, decoded: None, block, reads };
     for stretch in stretches(&sources, range) {
         match stretch.sources[..] {
             [only] => match &sources[only] {
@@ -57,6 +59,7 @@ fn walk<A: Accumulator, E: FnMut(u64, &Summary)>(
                 Source::Head(entries) => walk.entries(within(entries, stretch.start, stretch.end)),
             },
             _ => {
+                walk.decoded = None;
                 let merged = merge(&sources, &stretch, walk.block, walk.reads)?;
                 walk.entries(&merged);
             }
@@ -178,6 +181,9 @@ struct Walk<'a, 'r, A, E> {
     folder: Folder<A, E>,
     /// Whether falls and what was dropped by them are wanted; not all rows tell.
     counters: bool,
+    /// Which block `block` holds: its segment and its first time. Windows that cut many minutes or hours come back to the
+    /// same one again and again.
+    decoded: Option<(u64, i64)>,
     block: &'a mut Block,
     reads: &'a mut Reads<'r>,
 }
@@ -225,30 +231,35 @@ impl<A: Accumulator, E: FnMut(u64, &Summary)> Walk<'_, '_, A, E> {
         if !rows_fit || self.folder.window_end_at(start).min(end).saturating_sub(start) < MINUTE_NANOS {
             return self.raw(sealed, start, end);
         }
-        let minutes = sealed.data.minutes()?;
+        let minutes = sealed.minutes()?;
         let mut cursor = start;
-        for row in &minutes {
+        for row in &minutes.rows {
             let (from, to) = sealed.span(row.slot, MINUTE_NANOS);
             if from < cursor || to > end || self.folder.window_end_at(from) < to {
                 continue;
             }
             // Between two rows that follow each other there is nothing to decode.
-            if cursor < from && sealed.may_hold_beside(&minutes, cursor, from) {
+            if sealed.may_hold_beside(minutes, cursor, from) {
                 self.raw(sealed, cursor, from)?;
             }
             self.reads.rows += 1;
             self.folder.minute(from, row);
             cursor = to;
         }
-        if sealed.may_hold_beside(&minutes, cursor, end) { self.raw(sealed, cursor, end) } else { Ok(()) }
+        if sealed.may_hold_beside(minutes, cursor, end) { self.raw(sealed, cursor, end) } else { Ok(()) }
     }
 
     /// `[start, end)` sample by sample.
     fn raw(&mut self, sealed: &Sealed<'_>, start: i64, end: i64) -> Result<(), ReadError> {
         for at in overlapping(&sealed.head.blocks, start, end) {
-            self.reads.charge(at.samples)?;
-            self.reads.blocks += 1;
-            sealed.data.decode(at, sealed.bytes, self.block)?;
+            let place = (sealed.data.segment.meta.id, at.first);
+            if self.decoded != Some(place) {
+                self.decoded = None;
+                self.reads.charge(at.samples)?;
+                self.reads.blocks += 1;
+                sealed.data.decode(at, sealed.bytes, self.block)?;
+                self.decoded = Some(place);
+            }
             let (from, to) = bounds(self.block.times(), at.samples, start, end);
             self.folder.samples(self.block.times(), from, &self.block.values[from..to]);
         }
@@ -264,6 +275,14 @@ struct Sealed<'a> {
     day_start: i64,
     /// Whether the hour rows tell of all samples, so that an hour without a row is empty.
     hours_complete: bool,
+    minutes: OnceCell<Minutes>,
+}
+
+/// The minute rows, read when first asked for.
+struct Minutes {
+    rows: Vec<Row>,
+    /// Whether they tell of all samples.
+    complete: bool,
 }
 
 impl<'a> Sealed<'a> {
@@ -274,7 +293,17 @@ impl<'a> Sealed<'a> {
             bytes,
             day_start: data.segment.meta.day.saturating_mul(DAY_NANOS),
             hours_complete: count(&head.hours) == data.samples,
+            minutes: OnceCell::new(),
         }
+    }
+
+    fn minutes(&self) -> Result<&Minutes, ReadError> {
+        if let Some(minutes) = self.minutes.get() {
+            return Ok(minutes);
+        }
+        let rows = self.data.minutes()?;
+        let complete = count(&rows) == self.data.samples;
+        Ok(self.minutes.get_or_init(|| Minutes { rows, complete }))
     }
 
     fn span(&self, slot: u32, length: i64) -> (i64, i64) {
@@ -286,9 +315,8 @@ impl<'a> Sealed<'a> {
         !self.hours_complete || self.touches(&self.head.hours, HOUR_NANOS, start, end)
     }
 
-    fn may_hold_beside(&self, minutes: &[Row], start: i64, end: i64) -> bool {
-        start < end
-            && (count(minutes) != self.data.samples || self.touches(minutes, MINUTE_NANOS, start, end))
+    fn may_hold_beside(&self, minutes: &Minutes, start: i64, end: i64) -> bool {
+        start < end && (!minutes.complete || self.touches(&minutes.rows, MINUTE_NANOS, start, end))
     }
 
     fn touches(&self, rows: &[Row], length: i64, start: i64, end: i64) -> bool {

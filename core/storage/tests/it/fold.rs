@@ -194,3 +194,25 @@ fn whole_hours_are_answered_without_decoding() {
         "the hour that is cut is decoded, the others are not"
     );
 }
+
+#[test]
+fn windows_that_cut_minutes_decode_each_block_once() {
+    // Each cut minute once decoded its whole block anew: windows of 90 s cost twenty times their samples.
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&config(directory.path()));
+    let mut model = Samples::new();
+    let samples = 6 * 3_600_u64;
+    put(&store, &mut model, (0..samples as i64).map(|n| (MIDNIGHT + n * SECOND, (n % 97) as f64)));
+    store.flush().unwrap();
+    let snapshot = store.snapshot();
+    let series = &select(&snapshot, "m")[0];
+    let range = (MIDNIGHT, MIDNIGHT + 6 * HOUR_NANOS);
+    let whole = TimeRange::new(Timestamp::from_nanos(range.0), Timestamp::from_nanos(range.1));
+    for window in [90, 100, 5_400] {
+        let mut reads = Reads::default();
+        let windows = Windows::new(whole, window * SECOND as u64);
+        series.fold(windows, Want::Values, &mut reads, |_, _| {}).unwrap();
+        assert!(reads.samples <= samples, "windows of {window} s: {reads:?}");
+        check(series, &model, range, window as i64 * SECOND);
+    }
+}
