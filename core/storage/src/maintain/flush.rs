@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use sereno_model::{SeriesKey, TimeRange};
-use tracing::debug;
+use tracing::warn;
 
 use super::{Activity, Frozen, MaintainError, Maintenance, State, io_error, log_done};
 use crate::head::{self, Generation, settle};
@@ -141,18 +141,23 @@ impl Maintenance {
         series
     }
 
-    /// Removes files of the log whose samples are in segments, the oldest first: what is left must be a suffix.
+    /// Removes files of the log whose samples are in segments, the oldest first, up to one that will not go: what is left
+    /// must be a suffix, or an old write could win if the manifest were lost. The next start tries again.
     fn forget_log(&self, mut files: Vec<u64>) {
         files.sort_unstable();
+        let mut is_stuck = false;
         for file in files {
-            let path = wal::file_path(&self.wal.directory, file);
-            match self.wal.disk.remove(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    debug!(path = %path.display(), %error, "A WAL file of no more use stays until the next start.");
-                }
-                _ => {}
-            }
             self.wal.inventory.forget(file);
+            if is_stuck {
+                continue;
+            }
+            let path = wal::file_path(&self.wal.directory, file);
+            if let Err(error) = self.wal.disk.remove(&path)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                is_stuck = true;
+                warn!(path = %path.display(), %error, "WAL files of no more use stay until the next start.");
+            }
         }
     }
 
