@@ -6,5 +6,6 @@
 //! * a message that exists is valid, so encoding cannot fail.
 
 pub mod v1;
+pub mod v2;
 
 pub use v1::FormatError;
