@@ -37,6 +37,38 @@ impl Row {
     }
 }
 
+/// Which batch of which client: what makes sending it again harmless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchId {
+    /// Chosen at random by the client, for itself.
+    pub client: u64,
+    /// Rises by 1 with every batch of the client, from 1.
+    pub number: u64,
+}
+
+/// A batch that may be sent more than once, until its outcome is known. However often it is, each of its samples is stored
+/// at most once, and what was refused gets another chance.
+///
+/// The store remembers the last 1,024 numbers of a client, of 4,096 clients, in at most 8 MiB (or an eighth of
+/// `storage.wal_bytes_max`), through restarts. A client that is not remembered counts as new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// Which batch it is.
+    pub id: BatchId,
+    /// Whether it may have been sent before. Then nothing is refused for want of room that is stored already, and
+    /// the batch is refused as a whole while nobody can tell.
+    pub resent: bool,
+    /// For each row, which sample of the client's batch it is, in rising order; `None`: row i is sample i.
+    pub places: Option<Vec<u32>>,
+}
+
+impl Numbered {
+    /// Which sample of the client's batch a row is.
+    pub(crate) fn place(&self, row: u32) -> u32 {
+        self.places.as_ref().and_then(|places| places.get(row as usize)).copied().unwrap_or(row)
+    }
+}
+
 /// Why a sample was not stored. It never appears later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
@@ -56,7 +88,12 @@ pub enum Refusal {
     TooFarAhead,
     /// The series was quiet for long and its id was given up: ask [`Store::series`](crate::Store::series) again.
     Retired,
-    /// The store is closing.
+    /// Of a batch that was sent before: nobody knows yet whether it was stored, since the log is being read back, or too
+    /// much waits that was sent again. Retry.
+    Recovering,
+    /// Of a batch that was sent before: nobody knows whether it was stored, for its client has sent too many since.
+    Forgotten,
+    /// The store is closing. Of a batch that was sent before, it tells nothing.
     Closed,
 }
 
@@ -73,6 +110,8 @@ impl Refusal {
             Self::TooOld => "too_old",
             Self::TooFarAhead => "too_far_ahead",
             Self::Retired => "retired",
+            Self::Recovering => "recovering",
+            Self::Forgotten => "forgotten",
             Self::Closed => "closed",
         }
     }
@@ -95,8 +134,11 @@ pub enum Ack {
 pub struct Outcome {
     /// The refused rows by their index in the batch, in rising order, and why.
     pub refused: Vec<(u32, Refusal)>,
+    /// How many rows an earlier sending of the batch had stored already. They count as stored.
+    pub repeated: u32,
     /// [`Ack::Disk`] was asked for and the sync failed: rows that are not refused can be read now, and may or may not
-    /// survive the loss of power. Send them again to be sure.
+    /// survive the loss of power. Send them again to be sure; of a numbered batch it stays unknown until they are in
+    /// segments, which happens soon then.
     pub unknown: bool,
 }
 
@@ -115,6 +157,13 @@ impl Outcome {
 pub struct Append(pub(crate) Arc<Ticket>);
 
 impl Append {
+    /// Of a batch that nobody has taken in.
+    pub(crate) fn refused(rows: usize, why: Refusal) -> Self {
+        let ticket = Ticket::new(1);
+        ticket.complete_part((0..rows as u32).map(|row| (row, why)).collect(), 0, false);
+        Self(ticket)
+    }
+
     /// Blocks until the outcome is known.
     #[must_use]
     pub fn wait(self) -> Outcome {
@@ -160,9 +209,10 @@ impl Ticket {
     }
 
     /// One part is through, but for these rows.
-    pub(crate) fn complete_part(&self, refused: Vec<(u32, Refusal)>, unknown: bool) {
+    pub(crate) fn complete_part(&self, refused: Vec<(u32, Refusal)>, repeated: u32, unknown: bool) {
         let mut state = self.lock();
         state.outcome.unknown |= unknown;
+        state.outcome.repeated += repeated;
         if !refused.is_empty() {
             state.outcome.refused.extend(refused);
             state.outcome.refused.sort_unstable_by_key(|(index, _)| *index);

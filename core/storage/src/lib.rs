@@ -13,12 +13,13 @@
 //! * an [`Append`] that ends without a refusal has been handed to the kernel: it survives the death of the process;
 //!   with [`Ack::Disk`] it survives the loss of power;
 //! * a refused sample never appears later;
+//! * a [numbered](Store::append_numbered) batch that is sent again is stored once;
 //! * a [`Snapshot`] gives the same answer whenever and wherever it is read;
 //! * damage is reported, and never stops the store from opening.
 //!
-//! In reading order: [`batch`], [`writer`] and [`wal`] (writing); [`head`], [`flush`](maintain), [`segment`], [`codec`]
-//! and [`manifest`] (keeping); [`registry`], [`labels`] and [`index`] (finding); [`snapshot`] and [`read`] (reading);
-//! [`recover`] and [`verify`] (what a crash or a bad disk left).
+//! In reading order: [`batch`], [`writer`], [`numbered`] and [`wal`] (writing); [`head`], [`flush`](maintain),
+//! [`segment`], [`codec`] and [`manifest`] (keeping); [`registry`], [`labels`] and [`index`] (finding); [`snapshot`] and
+//! [`read`] (reading); [`recover`] and [`verify`] (what a crash or a bad disk left).
 //!
 //! Not here: windows and aggregations (`sereno-query`), protocols, replication.
 
@@ -33,6 +34,7 @@ mod index;
 mod labels;
 mod maintain;
 mod manifest;
+mod numbered;
 mod read;
 mod recover;
 mod registry;
@@ -47,7 +49,7 @@ mod verify;
 mod wal;
 mod writer;
 
-pub use batch::{Ack, Append, Outcome, Refusal, Row};
+pub use batch::{Ack, Append, BatchId, Numbered, Outcome, Refusal, Row};
 pub use config::Config;
 pub use maintain::{Activity, MaintainError};
 pub use read::{ReadError, Reads, Want};

@@ -12,7 +12,9 @@ use crate::checksum::Seed;
 use crate::segment::Meta;
 
 const MAGIC: &[u8; 8] = b"SERENO-M";
+/// The version without a memory, which is written as long as there is none.
 const VERSION: u32 = 1;
+const VERSION_WITH_MEMORY: u32 = 2;
 const META_BYTES: usize = 88;
 /// How many manifests before the present one are kept.
 const KEPT: u64 = 1;
@@ -29,6 +31,8 @@ pub(crate) struct Manifest {
     pub sequence: u64,
     /// Time as retention sees it: the wall clock without unconfirmed jumps ahead; nanoseconds.
     pub trusted_time: i64,
+    /// The WAL file whose memory of numbered batches counts; 0 for none.
+    pub memory_file: u64,
     /// Per queue, the commit position up to which everything is in segments.
     pub marks: Vec<u64>,
     pub segments: Vec<Meta>,
@@ -90,13 +94,17 @@ impl Manifest {
     fn encode(&self, store_id: &[u8; 16]) -> Vec<u8> {
         let mut out = Vec::with_capacity(80 + self.marks.len() * 8 + self.segments.len() * META_BYTES);
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        let version = if self.memory_file == 0 { VERSION } else { VERSION_WITH_MEMORY };
+        out.extend_from_slice(&version.to_le_bytes());
         out.extend_from_slice(&(self.marks.len() as u32).to_le_bytes());
         for number in [self.number, self.next_segment, self.next_wal_file, self.sequence] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.trusted_time.to_le_bytes());
         out.extend_from_slice(&(self.segments.len() as u64).to_le_bytes());
+        if self.memory_file != 0 {
+            out.extend_from_slice(&self.memory_file.to_le_bytes());
+        }
         self.marks.iter().for_each(|mark| out.extend_from_slice(&mark.to_le_bytes()));
         for meta in &self.segments {
             out.extend_from_slice(&meta.id.to_le_bytes());
@@ -120,7 +128,8 @@ impl Manifest {
             return None;
         }
         let mut reader = Reader(body.strip_prefix(MAGIC)?);
-        if reader.u32()? != VERSION {
+        let version = reader.u32()?;
+        if !(VERSION..=VERSION_WITH_MEMORY).contains(&version) {
             return None;
         }
         let queues = reader.u32()? as usize;
@@ -129,6 +138,9 @@ impl Manifest {
         manifest.sequence = reader.u64()?;
         manifest.trusted_time = reader.i64()?;
         let segments = usize::try_from(reader.u64()?).ok()?;
+        if version == VERSION_WITH_MEMORY {
+            manifest.memory_file = reader.u64()?;
+        }
         if reader.0.len() != queues.checked_mul(8)?.checked_add(segments.checked_mul(META_BYTES)?)? {
             return None;
         }
@@ -161,6 +173,12 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back_and_damage_does_not() {
+        for memory_file in [0, 6] {
+            check(memory_file);
+        }
+    }
+
+    fn check(memory_file: u64) {
         let meta = Meta {
             id: 7,
             group: 3,
@@ -180,10 +198,12 @@ mod tests {
             next_wal_file: 2,
             sequence: 9,
             trusted_time: 77,
+            memory_file,
             marks: vec![1, 2, 3],
             segments: vec![meta.clone(), meta],
         };
         let bytes = manifest.encode(&[1; 16]);
+        assert_eq!(bytes[8], if memory_file == 0 { 1 } else { 2 }, "the version");
         assert_eq!(Manifest::decode(&bytes, &[1; 16], 5), Some(manifest));
         assert_eq!(Manifest::decode(&bytes, &[2; 16], 5), None, "of another store");
         assert_eq!(Manifest::decode(&bytes, &[1; 16], 6), None, "under another number");

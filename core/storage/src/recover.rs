@@ -215,6 +215,8 @@ pub(crate) struct Replay {
     pub files: Vec<(PathBuf, FileIdentity)>,
     /// Per queue, what is in segments already.
     pub marks: Vec<u64>,
+    /// The file whose memory of numbered batches counts, 0 for none; `None` if nobody knows, and then all count.
+    pub memory_file: Option<u64>,
     /// Whether those marks may be too low.
     pub marks_are_old: bool,
     pub outcome: Arc<Outcome>,
@@ -261,6 +263,8 @@ impl Replay {
         let mut target = Target::new(&shared);
         let mut order = Order::new(&self.marks, self.marks_are_old);
         self.announce(&target);
+        // First of all: a flush on the way writes down what is known by then, for a crash soon after.
+        self.read_memory(&shared);
         let mut next = self.load(0);
         for index in 0..self.files.len() {
             let loaded = match next.take() {
@@ -279,6 +283,7 @@ impl Replay {
                     scope.spawn(|| (index + 1 < self.files.len()).then(|| self.load(index + 1)).flatten());
                 if let Opened::Loaded(loaded) = &loaded {
                     target.apply(loaded, &self.marks, &shared, &mut recovery);
+                    self.remember(loaded, &shared);
                 }
                 next = following.join().unwrap_or_default();
             });
@@ -289,10 +294,11 @@ impl Replay {
                     recovery.torn_bytes += loaded.torn_bytes();
                     recovery.damaged_regions += loaded.damage.len() as u64;
                     recovery.damaged_bytes += loaded.damaged_bytes();
+                    self.maintenance.wal.inventory.set(identity.file_id, loaded.len());
                     if let Err(error) = loaded.close(&*self.maintenance.wal.disk, path) {
                         warn!(path = %path.display(), %error, "A WAL file that was read could not be closed.");
+                        self.maintenance.wal.inventory.doubt(identity.file_id);
                     }
-                    self.maintenance.wal.inventory.set(identity.file_id, loaded.len());
                     target.files.push(identity.file_id);
                 }
                 Opened::Unbegun(bytes) => self.remove_unbegun(path, *bytes, &mut recovery),
@@ -305,6 +311,35 @@ impl Replay {
         }
         let newest = target.newest;
         self.finish(target, newest, recovery);
+    }
+
+    /// Takes in what the last flush wrote down of numbered batches. It is read once more in its turn, which changes nothing.
+    fn read_memory(&self, shared: &Shared) {
+        let is_it = |(_, identity): &(PathBuf, FileIdentity)| Some(identity.file_id) == self.memory_file;
+        let index = self.files.iter().position(is_it);
+        if let Some(Opened::Loaded(loaded)) = index.and_then(|index| self.load(index)) {
+            for (_, payload) in loaded.frames().filter(|(kind, _)| *kind == Kind::Memory) {
+                shared.memory().read_back(payload);
+            }
+        }
+    }
+
+    /// Takes in what a file tells of numbered batches. That some are in segments already does not matter here.
+    fn remember(&self, loaded: &Loaded, shared: &Shared) {
+        let counts = self.memory_file.is_none_or(|file| file == loaded.identity.file_id);
+        for (kind, payload) in loaded.frames() {
+            match kind {
+                // Frame by frame: whoever commits meanwhile wants it too.
+                Kind::Commit => {
+                    let mut tags = loaded.tags(payload).peekable();
+                    let memory = tags.peek().is_some().then(|| shared.memory());
+                    let Some(mut memory) = memory else { continue };
+                    tags.for_each(|(id, spans)| memory.restore(id, &spans));
+                }
+                Kind::Memory if counts => shared.memory().read_back(payload),
+                Kind::Memory | Kind::Definitions | Kind::SyncMark => {}
+            }
+        }
     }
 
     /// Makes the names of the files durable: a process that was killed may have got no further than their content.
@@ -533,7 +568,7 @@ impl Target {
         let marks = self.parts.iter().flat_map(|part| {
             (0..).zip(&part.marks).map(|(index, mark)| (part.number + index * PARTS, *mark))
         });
-        let rotated = Rotated { marks: marks.collect(), files: self.files };
+        let rotated = Rotated { marks: marks.collect(), files: self.files, generation: 0 };
         Frozen { generation: self.generation, rotated }
     }
 }
@@ -556,7 +591,7 @@ impl Part {
                         }
                     }
                 }
-                Kind::SyncMark => {}
+                Kind::SyncMark | Kind::Memory => {}
             }
         }
     }

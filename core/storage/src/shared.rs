@@ -1,8 +1,8 @@
 //! What writers, readers and the maintenance of one store share.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,6 +10,7 @@ use sereno_runtime::Clock;
 
 use crate::batch::{Refusal, STAMP_AT_COMMIT};
 use crate::head::{Generation, Words};
+use crate::numbered::{Memory, memory};
 use crate::registry::{Registry, SeriesId};
 use crate::segment::Segment;
 use crate::wal::stream::WalContext;
@@ -51,6 +52,10 @@ pub(crate) struct Shared {
     pub oldest: AtomicI64,
     /// Whether the log is still being read back.
     pub recovering: AtomicBool,
+    /// Which numbered batches are stored.
+    memory: Mutex<Memory>,
+    /// Whether somebody waits for a flush, to know at last that something is durable.
+    pub flush_wanted: AtomicBool,
     /// The last commit position of each queue that readers may see.
     committed: Vec<AtomicU64>,
     /// Per queue and ordinal, the position of the first commit with a sample of the series; 0 before it.
@@ -85,9 +90,16 @@ impl Shared {
             first_order,
             oldest: AtomicI64::new(i64::MIN),
             recovering: AtomicBool::new(false),
+            flush_wanted: AtomicBool::new(false),
+            memory: Mutex::new(Memory::new(memory_bytes_max(limits.wal_bytes_max))),
             committed: (0..queues).map(|_| AtomicU64::new(first_order)).collect(),
             born: (0..queues).map(|_| Words::default()).collect(),
         }
+    }
+
+    /// What is remembered of numbered batches. Taken for a moment, by whoever holds a seat or reads the log back.
+    pub(crate) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Which group a queue belongs to; segments hold whole groups.
@@ -137,6 +149,13 @@ impl Shared {
         (self.head_bytes() >= self.limits.head_bytes_max).then_some(Refusal::MemoryFull)
     }
 
+    /// How full log and head are, whichever is fuller: from 1 on nothing can be stored.
+    pub(crate) fn fullness(&self, wal: &WalContext) -> f64 {
+        let share = |bytes: u64, bytes_max: u64| bytes as f64 / bytes_max.max(1) as f64;
+        let log = share(wal.inventory.written(), self.limits.wal_bytes_max);
+        log.max(share(self.head_bytes(), self.limits.head_bytes_max))
+    }
+
     /// The memory of all generations.
     pub(crate) fn head_bytes(&self) -> u64 {
         self.version.load().generations.iter().map(|generation| generation.bytes()).sum()
@@ -154,6 +173,11 @@ impl Shared {
         };
         Bounds { oldest, newest }
     }
+}
+
+/// The memory is in the log, and must never be what fills it.
+fn memory_bytes_max(wal_bytes_max: u64) -> usize {
+    usize::try_from(wal_bytes_max / 8).unwrap_or(usize::MAX).min(memory::BYTES_MAX)
 }
 
 /// The times that can be stored.

@@ -61,6 +61,12 @@ impl Snapshot {
         Self { time: time.min(self.time), ..self.clone() }
     }
 
+    /// The same cut, seen at `time` or at its own, whichever is later: as if the clock had been a little ahead.
+    #[must_use]
+    pub fn not_before(&self, time: Timestamp) -> Self {
+        Self { time: time.max(self.time), ..self.clone() }
+    }
+
     /// The series that match, in order of their keys: those with samples in segments of the days of `range`, and the
     /// live ones (sent since the server started, or in its log) that have a sample before the cut.
     ///

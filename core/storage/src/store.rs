@@ -12,7 +12,7 @@ use sereno_model::SeriesKey;
 use sereno_runtime::{Clock, Counter, Disk, Gauge, Metrics, threads};
 use tracing::warn;
 
-use crate::batch::{Ack, Append, Row, Ticket};
+use crate::batch::{Ack, Append, Numbered, Refusal, Row, Ticket};
 use crate::blobs::{Blobs, LocalBlobs};
 use crate::config::Config;
 use crate::head::Generation;
@@ -185,6 +185,7 @@ impl Store {
         };
         let writers: Vec<_> = (0..count).map(writer).collect();
         let marks = manifest.marks.clone();
+        let memory_file = (!recovery.manifest_rebuilt).then_some(manifest.memory_file);
         let maintenance = Arc::new(Maintenance::new(
             shared.clone(),
             writers.clone(),
@@ -202,6 +203,7 @@ impl Store {
             maintenance: maintenance.clone(),
             files,
             marks,
+            memory_file,
             marks_are_old: recovery.manifest_rebuilt,
             outcome: outcome.clone(),
             stop: stop.clone(),
@@ -290,20 +292,48 @@ impl Store {
 
     /// The same with an acknowledgement of the caller's choice.
     pub fn append_with(&self, rows: Vec<Row>, ack: Ack) -> Append {
+        self.hand_out(rows, ack, None)
+    }
+
+    /// The same for a batch whose client sends it again if it does not learn the outcome: what was stored once is not
+    /// stored again, and counts as stored. See [`Numbered`] for how long that holds.
+    pub fn append_numbered(&self, rows: Vec<Row>, ack: Ack, numbered: Numbered) -> Append {
+        if numbered.resent && self.0.shared.recovering.load(Ordering::Acquire) {
+            return Append::refused(rows.len(), Refusal::Recovering);
+        }
+        self.hand_out(rows, ack, Some(Arc::new(numbered)))
+    }
+
+    fn hand_out(&self, rows: Vec<Row>, ack: Ack, numbered: Option<Arc<Numbered>>) -> Append {
         let parts = self.split(rows);
         let ticket = Ticket::new(parts.len() as u32);
         for (writer, rows, indices) in parts {
-            self.0.writers[writer].submit(Part { rows, indices, ack, ticket: ticket.clone() });
+            let (ticket, numbered) = (ticket.clone(), numbered.clone());
+            self.0.writers[writer].submit(Part { rows, indices, ack, ticket, numbered });
         }
+        self.0.maintenance.nudge();
         Append(ticket)
+    }
+
+    /// How full the log, the head and the queues of the writers are, whichever is fullest. From 1 on log and head refuse
+    /// everything until a flush is done; queues count twice, since some fill before others. Whoever can have senders wait
+    /// should do so well before. Costs a few loads.
+    #[must_use]
+    pub fn fullness(&self) -> f64 {
+        let crowding = self.0.writers.iter().map(|writer| 2.0 * writer.crowding());
+        crowding.fold(self.0.maintenance.fullness(), f64::max)
     }
 
     fn split(&self, rows: Vec<Row>) -> Vec<(usize, Vec<Row>, Indices)> {
         let writers = self.0.writers.len();
         let writer_of = |row: &Row| row.series.queue as usize % writers;
         let first = rows.first().map_or(0, writer_of);
-        if rows.len() <= PART_ROWS_MAX && (writers == 1 || rows.iter().all(|row| writer_of(row) == first)) {
-            return if rows.is_empty() { Vec::new() } else { vec![(first, rows, Indices::From(0))] };
+        if writers == 1 || rows.iter().all(|row| writer_of(row) == first) {
+            if (1..=PART_ROWS_MAX).contains(&rows.len()) {
+                return vec![(first, rows, Indices::From(0))];
+            }
+            let chunks = (0..).step_by(PART_ROWS_MAX).zip(rows.chunks(PART_ROWS_MAX));
+            return chunks.map(|(start, chunk)| (first, chunk.to_vec(), Indices::From(start))).collect();
         }
         let mut parts: Vec<(usize, Vec<Row>, Vec<u32>)> = Vec::new();
         let mut open: Vec<Option<usize>> = vec![None; writers];
@@ -351,11 +381,13 @@ impl Store {
         self.0.maintenance.flush()
     }
 
-    /// Merges the segments of every day that has several, now rather than when they are due.
+    /// Merges the segments of every day that has several, now rather than when they are due. Waits until the log is read
+    /// back, as [`Store::flush`] does.
     ///
     /// # Errors
     /// [`MaintainError`]; nothing is lost, and it will be tried again.
     pub fn compact(&self) -> Result<(), MaintainError> {
+        let _recovery = self.wait_recovered();
         self.0.maintenance.compact_all()
     }
 
@@ -373,6 +405,14 @@ impl Store {
             writer.close();
         }
         self.0.end();
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// A writer, for tests that act as one.
+    pub(crate) fn writer(&self, index: usize) -> &Writer {
+        &self.0.writers[index]
     }
 }
 

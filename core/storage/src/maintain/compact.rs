@@ -4,6 +4,7 @@
 //! sample is encoded three times in its life. Late samples for a day that is done wait until they are many enough to be
 //! worth the rewriting of it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tracing::warn;
 
 use super::flush::sort;
 use super::merge::merge;
-use super::{Activity, GivenUp, MaintainError, Maintenance, State, log_done};
+use super::{Activity, GivenUp, MaintainError, Maintenance, State, io_error, log_done};
 use crate::segment::{Meta, Segment, Why, day_range};
 
 /// So many segments of an open day, of one level, are merged.
@@ -66,7 +67,7 @@ impl Maintenance {
             sequence_last: of_all(|meta| meta.sequence_last).max().unwrap_or(0),
             ..run[0].meta.clone()
         };
-        let meta = merge(self, run, meta)?;
+        let meta = merge(self, run, meta, || self.flush_if_due(state).map_err(of_the_flush))?;
         let outcome = self.open_segment(id).and_then(|merged| {
             let mut segments = self.shared.version.load().segments.clone();
             segments.retain(|segment| run.iter().all(|gone| gone.meta.id != segment.meta.id));
@@ -89,6 +90,16 @@ impl Maintenance {
             self.shared.clock.monotonic().saturating_sub(started),
         );
         Ok(())
+    }
+}
+
+/// What a flush in the middle of a merge finds damaged is not the day that is merged.
+fn of_the_flush(error: MaintainError) -> MaintainError {
+    match error {
+        MaintainError::Damaged(damage) => {
+            io_error("open a segment that was just written")(io::Error::other(damage))
+        }
+        other => other,
     }
 }
 

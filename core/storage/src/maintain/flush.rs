@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sereno_model::{SeriesKey, TimeRange};
 use tracing::warn;
@@ -24,6 +25,11 @@ impl Maintenance {
         let has_samples =
             self.shared.version.load().generations.last().is_some_and(|active| active.samples() > 0);
         if has_samples {
+            state.frozen.push(self.rotate());
+        }
+        self.flush_frozen(state)?;
+        // A file whose sync failed goes with its generation, though that may hold nothing.
+        if self.wal.inventory.is_in_doubt() {
             state.frozen.push(self.rotate());
         }
         self.flush_frozen(state)
@@ -51,6 +57,7 @@ impl Maintenance {
             let part = writer.rotate(&next);
             rotated.marks.extend(part.marks);
             rotated.files.extend(part.files);
+            rotated.generation = part.generation;
         }
         Frozen { generation: frozen.unwrap_or(next), rotated }
     }
@@ -81,6 +88,8 @@ impl Maintenance {
                 let known = &mut manifest.marks[*queue as usize];
                 *known = (*known).max(*mark);
             }
+            let ended = state.frozen.iter().map(|frozen| frozen.rotated.generation).max().unwrap_or(0);
+            manifest.memory_file = self.carry_memory(ended)?;
             let mut segments = self.shared.version.load().segments.clone();
             segments.extend(opened.iter().cloned());
             sort(&mut segments);
@@ -98,10 +107,21 @@ impl Maintenance {
         let took = self.shared.clock.monotonic().saturating_sub(started);
         log_done("The head is in segments.", written.len(), samples, took);
         let frozen = std::mem::take(&mut state.frozen);
+        self.shared.flush_wanted.store(false, Ordering::Release);
         self.note_seen(state, sequence, &generations);
         self.forget_log(frozen.iter().flat_map(|frozen| frozen.rotated.files.iter().copied()).collect());
         self.retire_quiet(state);
         Ok(())
+    }
+
+    /// Writes down, in a file of the log that stays, what is remembered of the batches that are in segments now and so
+    /// far only in files that will go. Gives the file, which counts once the manifest names it: the manifest might not be
+    /// stored, and a loss of power then cut the log, and with it samples that this would tell to be there. 0 if there is
+    /// nothing to write.
+    fn carry_memory(&self, generation: u32) -> Result<u64, MaintainError> {
+        let memory = self.shared.memory().settle(generation);
+        let (Some(memory), Some(writer)) = (memory, self.writers.first()) else { return Ok(0) };
+        writer.carry(&memory).map_err(io_error("write down what is remembered of numbered batches"))
     }
 
     /// Writes the samples of one group of queues, a segment per day.

@@ -9,10 +9,12 @@ use crate::head::{Entry, settle};
 use crate::segment::{Block, Damage, Meta, Segment, SegmentWriter, SeriesData};
 
 /// Writes what these segments of one day hold into one, and gives what it is. They come with the earlier flush first.
+/// `between` series there may be something else to do.
 pub(super) fn merge(
     maintenance: &Maintenance,
     sources: &[Arc<Segment>],
     meta: Meta,
+    mut between: impl FnMut() -> Result<(), MaintainError>,
 ) -> Result<Meta, MaintainError> {
     let store_id = &maintenance.wal.store_id;
     let mut writer = SegmentWriter::create(&*maintenance.segments, store_id, meta)
@@ -20,6 +22,7 @@ pub(super) fn merge(
     let mut cursors = sources.iter().map(Cursor::new).collect::<Result<Vec<_>, _>>()?;
     let mut samples = Samples::default();
     while let Some(key) = cursors.iter().filter_map(Cursor::key).min().cloned() {
+        between()?;
         samples.clear();
         for (order, cursor) in (0..).zip(&mut cursors) {
             if cursor.key() == Some(&key)

@@ -16,7 +16,7 @@ mod merge;
 mod retain;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -75,9 +75,17 @@ pub(crate) struct Maintenance {
     pub settings: Settings,
     state: Mutex<State>,
     stop: Mutex<bool>,
+    /// Whether somebody wants a look before the next one is due: [`NUDGE_NONE`] and so on.
+    nudge: AtomicU8,
+    /// The word to stop was given, or a nudge.
     stopped: Condvar,
     measures: Measures,
 }
+
+const NUDGE_NONE: u8 = 0;
+const NUDGE_GIVEN: u8 = 1;
+/// Seen; another one is not heard before the next look that finds nothing due, or comes by itself.
+const NUDGE_TAKEN: u8 = 2;
 
 /// The part of the configuration that maintenance needs.
 #[derive(Clone, Copy, Debug)]
@@ -223,6 +231,7 @@ impl Maintenance {
             settings,
             state: Mutex::new(state),
             stop: Mutex::new(false),
+            nudge: AtomicU8::new(NUDGE_NONE),
             stopped: Condvar::new(),
             measures,
         }
@@ -239,16 +248,43 @@ impl Maintenance {
         let interval = self.settings.look_interval();
         loop {
             let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
-            let (stop, _timed_out) = self
+            let nothing = |stop: &mut bool| !*stop && self.nudge.load(Ordering::Acquire) != NUDGE_GIVEN;
+            let (stop, waited) = self
                 .stopped
-                .wait_timeout_while(stop, interval, |stop| !*stop)
+                .wait_timeout_while(stop, interval, nothing)
                 .unwrap_or_else(PoisonError::into_inner);
             if *stop {
                 return;
             }
             drop(stop);
+            self.nudge.store(NUDGE_TAKEN, Ordering::Release);
             self.look();
+            // A flush that fails stays due, and is not tried again for every batch that comes.
+            if waited.timed_out() || !self.is_flush_due() {
+                self.nudge.store(NUDGE_NONE, Ordering::Release);
+            }
         }
+    }
+
+    /// Wakes the maintenance thread if a flush is due by what was just written: within a second, and so until the next
+    /// look, fast senders fill the log.
+    pub(crate) fn nudge(&self) {
+        let is_due = self.is_half_full() && !self.shared.recovering.load(Ordering::Relaxed);
+        if is_due
+            && self
+                .nudge
+                .compare_exchange(NUDGE_NONE, NUDGE_GIVEN, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        {
+            // Whoever looks at the nudge under the lock has seen it, or is woken.
+            drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner));
+            self.stopped.notify_all();
+        }
+    }
+
+    /// How full log and head are; from 1 on nothing can be stored.
+    pub(crate) fn fullness(&self) -> f64 {
+        self.shared.fullness(&self.wal)
     }
 
     pub(crate) fn stop(&self) {
@@ -283,11 +319,27 @@ impl Maintenance {
             return Ok(());
         }
         self.expire(state)?;
-        if self.is_flush_due() {
-            self.flush_now(state)?;
+        self.flush_if_due(state)?;
+        // One merge brings the next where much is written: nothing else may wait for the last of them.
+        while !self.is_stopping() && self.compact_one(state, false)? {
+            self.mind_the_clock(state);
+            self.shared.registry.maintain();
+            self.expire(state)?;
+            self.flush_if_due(state)?;
         }
-        while !self.is_stopping() && self.compact_one(state, false)? {}
         Ok(())
+    }
+
+    /// Merges ask in between: they take longer than fast senders need to fill the log.
+    fn flush_if_due(&self, state: &mut State) -> Result<(), MaintainError> {
+        // While the log is read back, its reader flushes: a segment tells that all before it is in segments.
+        let may = !self.shared.recovering.load(Ordering::Acquire);
+        if may && self.is_flush_due() { self.flush_now(state) } else { Ok(()) }
+    }
+
+    fn is_half_full(&self) -> bool {
+        self.shared.head_bytes() * 2 >= self.settings.head_bytes_max
+            || self.wal.inventory.bytes() * 2 >= self.settings.wal_bytes_max
     }
 
     /// The head is moved to segments when it holds half of what it may, or the log does, or it is old enough. What was
@@ -296,8 +348,8 @@ impl Maintenance {
         let now = self.shared.clock.monotonic().as_nanos() as i64;
         let generations = &self.shared.version.load().generations;
         let oldest = generations.iter().filter_map(|generation| generation.since()).min();
-        self.shared.head_bytes() * 2 >= self.settings.head_bytes_max
-            || self.wal.inventory.bytes() * 2 >= self.settings.wal_bytes_max
+        self.is_half_full()
+            || (self.shared.flush_wanted.load(Ordering::Acquire) && self.wal.inventory.is_in_doubt())
             || oldest.is_some_and(|since| now - since >= self.settings.flush_interval.as_nanos() as i64)
     }
 
@@ -400,9 +452,9 @@ impl Maintenance {
     }
 
     fn working(&self, activity: Activity) -> Working<'_> {
-        self.measures.working.store(activity as u64, Ordering::Relaxed);
+        let before = self.measures.working.swap(activity as u64, Ordering::Relaxed);
         self.publish_measures();
-        Working(&self.measures.working)
+        Working { activity: &self.measures.working, before }
     }
 
     /// What is being done now.
@@ -440,11 +492,15 @@ impl Maintenance {
     }
 }
 
-struct Working<'a>(&'a AtomicU64);
+struct Working<'a> {
+    activity: &'a AtomicU64,
+    /// A flush may come in the middle of a merge.
+    before: u64,
+}
 
 impl Drop for Working<'_> {
     fn drop(&mut self) {
-        self.0.store(Activity::Idle as u64, Ordering::Relaxed);
+        self.activity.store(self.before, Ordering::Relaxed);
     }
 }
 

@@ -2,8 +2,10 @@
 
 use sereno_model::{SeriesKey, Timestamp};
 
-use crate::bytes::Reader;
+use crate::batch::BatchId;
+use crate::bytes::{Reader, put_varint};
 use crate::checksum::Seed;
+use crate::numbered::Spans;
 use crate::registry::SeriesId;
 
 /// Bytes of a file header.
@@ -14,8 +16,9 @@ pub(crate) const FRAME_HEADER_BYTES: usize = 12;
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 
 const FILE_MAGIC: &[u8; 8] = b"SERENO-W";
-/// The version that is written. Version 1, without stamps and shared times in its commits, is still read.
-const VERSION: u32 = 2;
+/// The version that is written. Version 2, without numbered batches, and version 1, without stamps and shared times in
+/// its commits too, are still read.
+const VERSION: u32 = 3;
 /// In the number of samples of a run: all of them have the one time that is given.
 const ONE_TIME: u32 = 1 << 31;
 const FRAME_MAGIC: [u8; 2] = [0xF0, 0x5E];
@@ -26,11 +29,14 @@ pub(crate) enum Kind {
     Commit = 1,
     SyncMark = 2,
     Definitions = 3,
+    Memory = 4,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Commit, Self::SyncMark, Self::Definitions].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Commit, Self::SyncMark, Self::Definitions, Self::Memory]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -230,27 +236,90 @@ pub(crate) fn stamp(payload: &[u8], version: u32) -> Option<i64> {
 
 /// The runs in the payload of a commit.
 pub(crate) fn runs(payload: &[u8], version: u32) -> impl Iterator<Item = Run<'_>> {
+    let (count, mut reader) = begin_commit(payload, version);
+    (0..count).map_while(move |_| take_run(&mut reader, version))
+}
+
+/// The number of runs, and where they begin.
+fn begin_commit(payload: &[u8], version: u32) -> (u32, Reader<'_>) {
     let mut reader = Reader(payload);
     if version >= 2 {
         reader.i64();
     }
-    let count = reader.u32().unwrap_or(0);
-    (0..count).map_while(move |_| {
-        let (queue, flagged) = (reader.u32()?, reader.u32()?);
-        let order = reader.u64()?;
-        let one_time = version >= 2 && flagged & ONE_TIME != 0;
-        let samples = (flagged & !ONE_TIME) as usize;
-        Some(Run {
-            queue,
-            order,
-            ordinals: reader.take(samples * 4)?,
-            times: if one_time { Times::One(reader.i64()?) } else { Times::Each(reader.take(samples * 8)?) },
-            values: reader.take(samples * 8)?,
-        })
+    (reader.u32().unwrap_or(0), reader)
+}
+
+fn take_run<'a>(reader: &mut Reader<'a>, version: u32) -> Option<Run<'a>> {
+    let (queue, flagged) = (reader.u32()?, reader.u32()?);
+    let order = reader.u64()?;
+    let one_time = version >= 2 && flagged & ONE_TIME != 0;
+    let samples = (flagged & !ONE_TIME) as usize;
+    Some(Run {
+        queue,
+        order,
+        ordinals: reader.take(samples * 4)?,
+        times: if one_time { Times::One(reader.i64()?) } else { Times::Each(reader.take(samples * 8)?) },
+        values: reader.take(samples * 8)?,
+    })
+}
+
+/// Ends the payload of a commit with the numbered batches that brought its samples; without any, it ends as it is.
+pub(crate) fn put_tags(payload: &mut Vec<u8>, tags: &[(BatchId, Spans)]) {
+    if tags.is_empty() {
+        return;
+    }
+    payload.extend_from_slice(&(tags.len() as u32).to_le_bytes());
+    for (id, spans) in tags {
+        payload.extend_from_slice(&id.client.to_le_bytes());
+        put_varint(payload, id.number);
+        spans.put_all(payload);
+    }
+}
+
+/// The numbered batches of a commit, each with the samples of it that the commit holds.
+pub(crate) fn tags(payload: &[u8], version: u32) -> impl Iterator<Item = (BatchId, Spans)> {
+    let (count, mut reader) = begin_commit(payload, version);
+    let is_read = version >= 3 && (0..count).all(|_| take_run(&mut reader, version).is_some());
+    let tags = if is_read { reader.u32().unwrap_or(0) } else { 0 };
+    (0..tags).map_while(move |_| {
+        let id = BatchId { client: reader.u64()?, number: reader.varint()? };
+        Some((id, Spans::take(&mut reader)?))
     })
 }
 
 /// How many bytes of the file a sync mark calls durable.
 pub(crate) fn durable_bytes(payload: &[u8]) -> Option<u64> {
     Reader(payload).u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_stand_behind_the_runs() {
+        let mut payload = Vec::new();
+        put_commit(&mut payload, 9, 1);
+        put_run(&mut payload, 3, 4, &[(0, 10, 1.0), (1, 11, 2.0)], |row| *row);
+        let plain = payload.len();
+        put_tags(&mut payload, &[]);
+        assert_eq!(payload.len(), plain, "without any, a commit is what it ever was");
+        assert_eq!(tags(&payload, 3).count(), 0);
+        let mut scattered = Spans::run(1, 2, 7);
+        scattered.push(9, 7);
+        let batches = [(7, 1, Spans::run(0, 2, 7)), (u64::MAX, 300, scattered)];
+        put_tags(&mut payload, &batches.map(|(client, number, spans)| (BatchId { client, number }, spans)));
+        let frozen = [
+            &[2, 0, 0, 0][..],
+            &[7, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 1],
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xac, 2, 2, 1, 1, 6, 0],
+        ];
+        assert_eq!(payload[plain..], frozen.concat());
+        let read: Vec<_> = tags(&payload, 3).collect();
+        assert_eq!(read[0], (BatchId { client: 7, number: 1 }, Spans::run(0, 2, 0)));
+        assert!(read[1].1.contains(2) && read[1].1.contains(9) && !read[1].1.contains(3));
+        assert_eq!((read.len(), runs(&payload, 3).count()), (2, 1));
+        assert_eq!(tags(&payload, 2).count(), 0, "earlier versions have none");
+        (0..payload.len()).for_each(|end| assert!(tags(&payload[..end], 3).count() < 2));
+    }
 }

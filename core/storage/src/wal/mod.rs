@@ -1,6 +1,6 @@
 //! The write-ahead log: one stream of files per writer. Bytes: `FORMAT.md`.
 //!
-//! * [`frame`]: the smallest checked unit, and what commits, definitions and sync marks look like inside;
+//! * [`frame`]: the smallest checked unit, and what commits, definitions, sync marks and the memory look like inside;
 //! * [`stream`]: appending, the next file, making durable, what happens when the disk fails;
 //! * [`replay`]: reading files back after a crash.
 

@@ -7,6 +7,9 @@ use std::path::Path;
 use sereno_runtime::Disk;
 use tracing::{error, warn};
 
+use crate::batch::BatchId;
+use crate::numbered::Spans;
+
 use super::frame::{self, FILE_HEADER_BYTES, FileIdentity, FrameBuffer, Kind};
 
 /// How much of the end of a file is searched for its last commit: mostly it is small, it is rarely above 1 MiB, and then
@@ -129,7 +132,7 @@ impl Loaded {
         self.end as u64
     }
 
-    /// The definitions and commits, in order.
+    /// The frames that count, in order.
     pub(crate) fn frames(&self) -> impl Iterator<Item = (Kind, &[u8])> {
         self.frames.iter().map(|(kind, payload)| (*kind, &self.bytes[payload.clone()]))
     }
@@ -137,6 +140,11 @@ impl Loaded {
     /// The runs of a commit.
     pub(crate) fn runs<'a>(&self, payload: &'a [u8]) -> impl Iterator<Item = frame::Run<'a>> {
         frame::runs(payload, self.version)
+    }
+
+    /// The numbered batches of a commit.
+    pub(crate) fn tags<'a>(&self, payload: &'a [u8]) -> impl Iterator<Item = (BatchId, Spans)> + use<'a> {
+        frame::tags(payload, self.version)
     }
 
     /// Cuts the torn tail off, makes the file durable, and says so in it.

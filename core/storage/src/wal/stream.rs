@@ -8,7 +8,7 @@
 //! * what a failed write left behind is cut off, or the file is given up: nothing is ever appended behind it;
 //! * after a failed sync a file is not appended to, and is not synced again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::mem;
 use std::path::PathBuf;
@@ -43,6 +43,8 @@ pub(crate) struct WalContext {
 pub(crate) struct Inventory {
     files: Mutex<BTreeMap<u64, u64>>,
     total: AtomicU64,
+    /// Those that a failed sync left in doubt: what is in them may not be durable before it is in segments.
+    doubtful: Mutex<BTreeSet<u64>>,
     /// Of these, the bytes that an earlier process wrote.
     found: AtomicU64,
     /// The first file of this process; earlier ones have lower ids.
@@ -66,11 +68,27 @@ impl Inventory {
 
     /// Forgets a file.
     pub(crate) fn forget(&self, file_id: u64) {
-        let bytes = self.files().remove(&file_id).unwrap_or(0);
+        let mut files = self.files();
+        self.doubtful().remove(&file_id);
+        let bytes = files.remove(&file_id).unwrap_or(0);
+        drop(files);
         self.total.fetch_sub(bytes, Ordering::Relaxed);
         if file_id < self.first_own {
             self.found.fetch_sub(bytes, Ordering::Relaxed);
         }
+    }
+
+    /// Takes note that a sync of a file failed, unless what was in it is in segments by now.
+    pub(crate) fn doubt(&self, file_id: u64) {
+        let files = self.files();
+        if files.contains_key(&file_id) {
+            self.doubtful().insert(file_id);
+        }
+    }
+
+    /// Whether there is a file whose sync failed.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        !self.doubtful().is_empty()
     }
 
     /// The bytes that this process wrote.
@@ -86,6 +104,10 @@ impl Inventory {
     /// The bytes of all files.
     pub(crate) fn bytes(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
+    }
+
+    fn doubtful(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn files(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
@@ -180,6 +202,13 @@ impl Stream {
     /// Ends the current file; the next append begins another.
     pub(crate) fn retire(&mut self) {
         self.retired.extend(self.current.take());
+    }
+
+    /// Ends the current file if anything is in it: the next append is the first of its file.
+    pub(crate) fn begin_anew(&mut self) {
+        if self.current.as_ref().is_some_and(|file| file.bytes > FILE_HEADER_BYTES as u64) {
+            self.retire();
+        }
     }
 
     /// Ends the generation: the next append begins another file. Gives the files with the samples of the ended one.

@@ -42,13 +42,13 @@ const SELECTORS: [&str; 12] = [
     "no.such",
 ];
 
-fn testdata(version: &str) -> PathBuf {
+pub fn testdata(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata").join(version)
 }
 
 /// Opens, flushes, merges and reopens a copy of a golden store, and compares all answers at each step. Gives what the
 /// first start found.
-fn check(version: &str, inspect: impl Fn(&Path, &Store)) -> Recovery {
+pub fn check(version: &str, inspect: impl Fn(&Path, &Store)) -> Recovery {
     let expected = fs::read_to_string(testdata(version).join("expected.txt")).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
@@ -70,11 +70,11 @@ fn check(version: &str, inspect: impl Fn(&Path, &Store)) -> Recovery {
 }
 
 /// The version that a file says it has, behind its magic.
-fn version_of(file: &Path) -> u32 {
+pub fn version_of(file: &Path) -> u32 {
     u32::from_le_bytes(fs::read(file).unwrap()[8..12].try_into().unwrap())
 }
 
-fn versions_in(folder: &Path) -> Vec<u32> {
+pub fn versions_in(folder: &Path) -> Vec<u32> {
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files.iter().map(|file| version_of(file)).collect()
@@ -118,7 +118,7 @@ fn version_1_is_read_and_upgraded() {
     assert_eq!(recovery.files, 4);
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
@@ -141,7 +141,7 @@ fn golden_config(path: &Path, writers: u32) -> Config {
     Config { writers, flush_interval: Duration::from_millis(10), ..config(path) }
 }
 
-fn open(path: &Path, writers: u32) -> (Store, Recovery) {
+pub fn open(path: &Path, writers: u32) -> (Store, Recovery) {
     open_at(&golden_config(path, writers), Arc::new(ManualClock::new(NOW)))
 }
 
@@ -162,7 +162,7 @@ fn compare(store: &Store, expected: &str, when: &str) {
 }
 
 /// What the store answers, in the words of `expected.txt`.
-fn answers_of(store: &Store) -> String {
+pub fn answers_of(store: &Store) -> String {
     let snapshot = store.snapshot();
     let select = |text: &str| snapshot.select(&text.parse().unwrap(), TimeRange::ALL).unwrap();
     let mut text = String::new();

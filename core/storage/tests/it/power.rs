@@ -115,7 +115,7 @@ pub fn live(disk: &SimDisk, config: &Config, seed: u64, steps: u64) -> Journal {
 }
 
 /// `SERENO_TEST_SEED=n` makes another run of the same kind; 0 without it.
-fn seed_from_outside() -> u64 {
+pub fn seed_from_outside() -> u64 {
     std::env::var("SERENO_TEST_SEED").map_or(0, |seed| seed.parse().expect("a number"))
 }
 
