@@ -1,9 +1,13 @@
-//! A notification as one JSON object: the log file's line, documented in `EVENTS.md`.
+//! A notification as one JSON object: the log file's line, documented in `EVENTS.md`, written and read.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sereno_model::{Notification, Timestamp};
+
+use crate::sequenced::Sequenced;
 
 #[derive(Serialize)]
 struct Event<'a> {
@@ -20,11 +24,14 @@ struct Event<'a> {
     fired_at: String,
     generation: u64,
     event_id: &'a str,
+    position: String,
+    at: String,
 }
 
 /// One JSON object on one line, without the newline.
 #[must_use]
-pub fn to_json(notification: &Notification) -> String {
+pub fn to_json(event: &Sequenced) -> String {
+    let Sequenced { position, at, notification } = event;
     let event = Event {
         tick: rfc3339(notification.tick),
         kind: notification.kind.as_str(),
@@ -38,6 +45,8 @@ pub fn to_json(notification: &Notification) -> String {
         fired_at: rfc3339(notification.fired_at),
         generation: notification.generation,
         event_id: &notification.event_id,
+        position: position.to_string(),
+        at: rfc3339(*at),
     };
     // Texts, numbers and one map of texts: there is nothing that could fail to become JSON.
     serde_json::to_string(&event).unwrap_or_default()
@@ -57,6 +66,20 @@ impl Serialize for Number {
     }
 }
 
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let number = match value.as_str() {
+            None => value.as_f64(),
+            Some("NaN") => Some(f64::NAN),
+            Some("+Inf") => Some(f64::INFINITY),
+            Some("-Inf") => Some(f64::NEG_INFINITY),
+            Some(_) => None,
+        };
+        number.map(Self).ok_or_else(|| serde::de::Error::custom("neither a number nor the text of one"))
+    }
+}
+
 fn as_map<S: Serializer>(labels: &&[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(labels.iter().map(|(label, value)| (label, value)))
 }
@@ -71,15 +94,89 @@ fn rfc3339(time: Timestamp) -> String {
     }
 }
 
+/// What is read of a line. Fields that later versions add are no mistake.
+#[derive(Deserialize)]
+struct Line {
+    tick: String,
+    kind: String,
+    level: String,
+    rule: String,
+    instance: BTreeMap<String, String>,
+    value: Option<Number>,
+    extreme: Option<Number>,
+    message: String,
+    reason: Option<String>,
+    fired_at: String,
+    generation: u64,
+    event_id: String,
+    position: Option<String>,
+    at: Option<String>,
+}
+
+/// What a line of the log says.
+pub(crate) enum Read {
+    /// A notification and its place.
+    Event(Sequenced),
+    /// One that was written before there were positions.
+    WithoutPosition,
+    /// A torn or foreign line.
+    Unreadable,
+}
+
+/// Reads a line of the log, without its newline.
+pub(crate) fn from_json(line: &[u8]) -> Read {
+    match serde_json::from_slice::<Line>(line) {
+        Ok(Line { position: None, .. }) => Read::WithoutPosition,
+        Ok(line) => line.event().map_or(Read::Unreadable, Read::Event),
+        Err(_) => Read::Unreadable,
+    }
+}
+
+impl Line {
+    fn event(self) -> Option<Sequenced> {
+        let tick = timestamp(&self.tick)?;
+        let notification = Notification {
+            event_id: self.event_id,
+            kind: self.kind.parse().ok()?,
+            rule: self.rule,
+            instance: self.instance.into_iter().collect(),
+            level: self.level.parse().ok()?,
+            value: self.value.map(|value| value.0),
+            extreme: self.extreme.map(|extreme| extreme.0),
+            tick,
+            fired_at: timestamp(&self.fired_at)?,
+            message: self.message,
+            reason: self.reason,
+            generation: self.generation,
+        };
+        let at = self.at.as_deref().map_or(Some(tick), timestamp)?;
+        Some(Sequenced { position: self.position?.parse().ok()?, at, notification: Arc::new(notification) })
+    }
+}
+
+fn timestamp(text: &str) -> Option<Timestamp> {
+    let since_epoch = humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since_epoch.as_nanos()).ok().map(Timestamp::from_nanos)
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use sereno_model::{EventKind, Level, Position};
     use sereno_plugin::testkit;
+
+    /// The notification of the documentation, at a place of its own.
+    pub(crate) fn sequenced(notification: Notification, sequence: u64) -> Sequenced {
+        let position = Position { epoch: 1_767_225_600_000, sequence };
+        let at = Timestamp::from_millis(1_767_225_615_002);
+        Sequenced { position, at, notification: Arc::new(notification) }
+    }
 
     #[test]
     fn the_line_is_as_documented() {
         let documented = include_str!("../EVENTS.md");
-        let line = to_json(&testkit::notification());
+        let line = to_json(&sequenced(testkit::notification(), 1));
         assert!(documented.contains(&line), "EVENTS.md does not show {line}");
     }
 
@@ -93,12 +190,89 @@ mod tests {
             fired_at: Timestamp::MIN,
             ..testkit::notification()
         };
-        let line = to_json(&odd);
+        let line = to_json(&sequenced(odd.clone(), 1));
         assert!(!line.contains('\n'));
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&read["value"], &read["extreme"]), (&"NaN".into(), &"-Inf".into()));
         assert_eq!(read["message"], odd.message);
         assert_eq!(read["tick"], "1970-01-01T00:00:00.000000001Z");
         assert_eq!(read["fired_at"], "1970-01-01T00:00:00.000Z");
+    }
+
+    fn time() -> impl Strategy<Value = Timestamp> {
+        (0..=i64::MAX).prop_map(Timestamp::from_nanos)
+    }
+
+    fn any_sequenced() -> impl Strategy<Value = Sequenced> {
+        let kind = proptest::sample::select(&EventKind::ALL[..]);
+        let level = proptest::sample::select(vec![Level::Info, Level::Warn, Level::Crit]);
+        let value =
+            proptest::option::of(any::<f64>().prop_filter("NaN equals nothing", |value| !value.is_nan()));
+        let labels = proptest::collection::btree_map(".{1,5}", ".*", 0..4);
+        let texts = (".*", ".*", ".*", proptest::option::of(".*"));
+        let told = (kind, level, value.clone(), value, labels, texts, any::<u64>());
+        (told, time(), time(), time(), any::<(u64, u64)>()).prop_map(
+            |(told, tick, fired_at, at, (epoch, sequence))| {
+                let (kind, level, value, extreme, labels, (event_id, rule, message, reason), generation) =
+                    told;
+                let instance = labels.into_iter().collect();
+                let notification = Notification {
+                    event_id,
+                    kind,
+                    rule,
+                    instance,
+                    level,
+                    value,
+                    extreme,
+                    tick,
+                    fired_at,
+                    message,
+                    reason,
+                    generation,
+                };
+                Sequenced { position: Position { epoch, sequence }, at, notification: Arc::new(notification) }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_read_as_it_was_written(event in any_sequenced()) {
+            let line = to_json(&event);
+            let Read::Event(read) = from_json(line.as_bytes()) else {
+                return Err(TestCaseError::fail(format!("{line} cannot be read")));
+            };
+            prop_assert_eq!(read, event);
+        }
+
+        #[test]
+        fn a_torn_line_is_no_event(event in any_sequenced(), kept in 0.0..1.0_f64) {
+            let line = to_json(&event);
+            let torn = &line.as_bytes()[..(line.len() as f64 * kept) as usize];
+            prop_assert!(matches!(from_json(torn), Read::Unreadable));
+        }
+    }
+
+    #[test]
+    fn lines_of_other_versions_are_told_apart() {
+        let line = to_json(&sequenced(testkit::notification(), 1));
+        let kind = |line: &str| match from_json(line.as_bytes()) {
+            Read::Event(event) => event.at.to_string(),
+            Read::WithoutPosition => "without".into(),
+            Read::Unreadable => "unreadable".into(),
+        };
+        let (tail, at) = (r#","position":"1767225600000-1""#, r#","at":"2026-01-01T00:00:15.002Z""#);
+        assert_eq!(kind(&line), "1767225615.002");
+        assert_eq!(kind(&line.replace(tail, "").replace(at, "")), "without");
+        assert_eq!(kind(&line.replace(at, "")), "1767225615", "the tick stands in");
+        assert_eq!(
+            kind(&line.replace('}', r#","later":[1]}"#).replace(r#""a","later":[1]}"#, r#""a"}"#)),
+            "1767225615.002"
+        );
+        for (from, to) in
+            [("firing", "burning"), ("crit", "red"), ("97.5", "\"97.5\""), ("2026-", "26-"), ("-1\"", "-x\"")]
+        {
+            assert_eq!(kind(&line.replacen(from, to, 1)), "unreadable", "{to}");
+        }
     }
 }

@@ -1,19 +1,22 @@
 //! The handler itself: one task, one batch at a time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sereno_model::Notification;
 use sereno_plugin::SinkInstance;
-use sereno_runtime::{Counter, Disk, Metrics, Queue, Shutdown};
+use sereno_runtime::{Clock, Counter, Disk, Metrics, Queue, Shutdown};
 use tracing::error;
 
 use crate::config::Config;
 use crate::event::to_json;
+use crate::history::History;
 use crate::log::LogFile;
 use crate::monitors::Monitors;
+use crate::sequenced::{Numbers, Sequenced};
 use crate::sinks::Sinks;
+use crate::tail;
 
 /// How many notifications share one opening of the log file.
 const BATCH_LEN_MAX: usize = 256;
@@ -22,7 +25,8 @@ const BATCH_LEN_MAX: usize = 256;
 pub struct Handler {
     inbox: Queue<Notification>,
     /// Taken from the inbox and not yet given to all.
-    in_hand: Vec<Arc<Notification>>,
+    in_hand: Vec<Arc<Sequenced>>,
+    numbers: Numbers,
     log: Arc<LogFile>,
     monitors: Monitors,
     sinks: Sinks,
@@ -33,28 +37,31 @@ pub struct Handler {
 
 impl Handler {
     /// A handler that takes from `inbox`, the queue `notification_messages`. Nothing starts and nothing is written
-    /// before [`Handler::run`].
+    /// before [`Handler::run`], but the end of the log is read, so this blocks for as long as that takes.
     #[must_use]
     pub fn new(
         config: &Config,
         inbox: Queue<Notification>,
         log_path: PathBuf,
         disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
         sinks: Vec<SinkInstance>,
         metrics: &Metrics,
     ) -> Self {
+        let (numbers, history) = resume(config, &log_path, &*disk, clock);
         Self {
             inbox,
             in_hand: Vec::new(),
+            numbers,
             log: Arc::new(LogFile::new(log_path, disk, metrics)),
-            monitors: Monitors::new(config, metrics),
+            monitors: Monitors::new(config, history, metrics),
             sinks: Sinks::new(sinks, config, metrics),
             handled: metrics.counter("notifications_total", &[]),
             drain_timeout: config.drain_timeout,
         }
     }
 
-    /// Where live clients subscribe.
+    /// Where live clients subscribe and watch.
     #[must_use]
     pub fn monitors(&self) -> Monitors {
         self.monitors.clone()
@@ -83,16 +90,16 @@ impl Handler {
 
     async fn work(&mut self, stop: &Shutdown) {
         while let Some(first) = self.next(stop).await {
-            self.in_hand.push(Arc::new(first));
+            self.in_hand.push(self.numbers.number(first));
             while self.in_hand.len() < BATCH_LEN_MAX
                 && let Some(more) = self.inbox.try_recv()
             {
-                self.in_hand.push(Arc::new(more));
+                self.in_hand.push(self.numbers.number(more));
             }
             self.write_log().await;
-            for notification in self.in_hand.drain(..) {
-                self.monitors.publish(&notification);
-                self.sinks.publish(&notification);
+            for event in self.in_hand.drain(..) {
+                self.monitors.publish(&event);
+                self.sinks.publish(&event.notification);
                 self.handled.inc();
             }
         }
@@ -115,9 +122,9 @@ impl Handler {
     }
 
     fn tell_the_rest(&mut self) {
-        let queued = std::iter::from_fn(|| self.inbox.try_recv()).map(Arc::new);
-        for notification in self.in_hand.drain(..).chain(queued) {
-            error!(event = to_json(&notification), "Notification was not delivered before the shutdown.");
+        let queued = std::iter::from_fn(|| self.inbox.try_recv()).map(|queued| self.numbers.number(queued));
+        for event in self.in_hand.drain(..).chain(queued) {
+            error!(event = to_json(&event), "Notification was not delivered before the shutdown.");
         }
     }
 }
@@ -126,6 +133,20 @@ impl std::fmt::Debug for Handler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Handler").field("log", &self.log).finish_non_exhaustive()
     }
+}
+
+/// Takes up the stream where the log ends.
+fn resume(config: &Config, log_path: &Path, disk: &dyn Disk, clock: Arc<dyn Clock>) -> (Numbers, History) {
+    let tail = tail::read(disk, log_path, config.history_len());
+    let numbers = Numbers::new(clock, tail.events.last().map(|newest| &**newest));
+    let mut history = History::new(config.history_len(), numbers.epoch());
+    for event in tail.events {
+        history.push(event);
+    }
+    if tail.has_earlier {
+        history.forget_earlier();
+    }
+    (numbers, history)
 }
 
 async fn overdue(stop: &Shutdown, limit: Duration) {
@@ -141,7 +162,7 @@ mod tests {
     use super::*;
     use crate::monitors::End;
     use sereno_plugin::testkit;
-    use sereno_runtime::RealDisk;
+    use sereno_runtime::{RealDisk, SystemClock};
 
     struct Bench {
         inbox: Queue<Notification>,
@@ -155,7 +176,9 @@ mod tests {
         let inbox = Queue::bounded("notification_messages", 1_000, &metrics);
         let dir = tempfile::tempdir().unwrap();
         let (config, path) = (Config::default(), dir.path().join("n.jsonl"));
-        let handler = Handler::new(&config, inbox.clone(), path, Arc::new(RealDisk), Vec::new(), &metrics);
+        let clock = Arc::new(SystemClock::new());
+        let handler =
+            Handler::new(&config, inbox.clone(), path, Arc::new(RealDisk), clock, Vec::new(), &metrics);
         Bench { inbox, handler, stop: Shutdown::default(), dir }
     }
 
@@ -193,7 +216,7 @@ mod tests {
             let seen = monitor.recv().await.unwrap();
             let log = RealDisk.read(&dir.path().join("n.jsonl")).unwrap();
             stop.stop();
-            String::from_utf8(log).unwrap().contains(&to_json(&seen))
+            String::from_utf8(log).unwrap().contains(&seen.event_id)
         };
         let (logged, ()) = tokio::join!(seen_before, handler.run(stop.clone()));
         assert!(logged);

@@ -1,9 +1,10 @@
-//! The notification messages handler: takes notifications from the queue `notification_messages`, in order, and gives
-//! each to the log file, to the live monitors and to the sinks.
+//! The notification messages handler: takes notifications from the queue `notification_messages`, in order, numbers
+//! them, and gives each to the log file, to the history, to the live monitors and to the sinks.
 //!
 //! Invariants:
 //! * a notification is written to the log before anyone else sees it;
 //! * neither a client that stops reading, nor a dead sink, nor a full disk delays the others;
+//! * whoever was away takes up where it was, also after a restart of the server, or is told that something is missing;
 //! * what is lost (a full queue, a full disk, a shutdown) is counted and told in the server's log.
 //!
 //! Not here: which notifications there are (`sereno-rules`), the bytes a monitor gets (`sereno-protocol`).
@@ -12,11 +13,18 @@
 mod config;
 mod event;
 mod handler;
+mod history;
 mod log;
 mod monitors;
+mod sequenced;
 mod sinks;
+mod tail;
+mod watch;
 
 pub use config::Config;
 pub use event::to_json;
 pub use handler::Handler;
+pub use history::{Since, Step};
 pub use monitors::{End, Monitors, Subscription};
+pub use sequenced::Sequenced;
+pub use watch::Watch;

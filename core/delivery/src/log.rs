@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sereno_model::Notification;
 use sereno_runtime::{Counter, Disk, DiskFile, Metrics};
 use tracing::{error, info};
 
 use crate::event::to_json;
+use crate::sequenced::Sequenced;
 
 /// The log file. Its calls block: they belong on a thread that may.
 #[derive(Debug)]
@@ -35,11 +35,11 @@ impl LogFile {
     }
 
     /// Writes a batch, as far as the disk allows.
-    pub(crate) fn append(&self, batch: &[Arc<Notification>]) {
+    pub(crate) fn append(&self, batch: &[Arc<Sequenced>]) {
         let mut written = 0;
         let outcome = self.open().and_then(|file| {
-            for notification in batch {
-                append_line(&*file, &to_json(notification))?;
+            for event in batch {
+                append_line(&*file, &to_json(event))?;
                 written += 1;
             }
             Ok(())
@@ -92,6 +92,8 @@ fn end_torn_line(file: &dyn DiskFile) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::tests::sequenced;
+    use sereno_model::Notification;
     use sereno_plugin::testkit;
     use sereno_runtime::RealDisk;
 
@@ -101,8 +103,9 @@ mod tests {
         (log, metrics.counter("notification_log_lost_total", &[]))
     }
 
-    fn named(rule: &str) -> Vec<Arc<Notification>> {
-        vec![Arc::new(Notification { rule: rule.into(), ..testkit::notification() })]
+    fn named(rule: &str) -> Vec<Arc<Sequenced>> {
+        let named = Notification { rule: rule.into(), ..testkit::notification() };
+        vec![Arc::new(sequenced(named, 1))]
     }
 
     fn rules(path: &Path) -> Vec<String> {

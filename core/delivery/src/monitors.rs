@@ -1,7 +1,8 @@
-//! Live clients: each has its own bounded queue. Publishing never waits; a client whose queue is full has stopped
-//! reading, is dropped and counted, and the others notice nothing.
+//! Live clients, of two kinds, neither of which publishing ever waits for. A subscription has its own bounded queue; a
+//! client whose queue is full has stopped reading, is dropped and counted, and the others notice nothing. A watch is a
+//! place in the shared history; one that falls behind is told of its gap.
 //!
-//! Self-metrics: `monitors_connected`, `monitors_dropped_total`.
+//! Self-metrics: `monitors_connected`, `monitors_dropped_total`, `monitors_missed_total`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +12,9 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::config::Config;
+use crate::history::{History, Since};
+use crate::sequenced::Sequenced;
+use crate::watch::{Stream, Watch};
 
 /// The live clients. Clones share them.
 #[derive(Clone, Debug)]
@@ -19,6 +23,7 @@ pub struct Monitors(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
+    stream: Stream,
     monitors_max: usize,
     queue_len_max: usize,
     connected: Gauge,
@@ -28,6 +33,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     live: Vec<Live>,
+    /// How many watch.
+    watches: usize,
     next_id: u64,
     closed: bool,
 }
@@ -49,9 +56,10 @@ pub enum End {
 }
 
 impl Monitors {
-    pub(crate) fn new(config: &Config, metrics: &Metrics) -> Self {
+    pub(crate) fn new(config: &Config, history: History, metrics: &Metrics) -> Self {
         Self(Arc::new(Shared {
             state: Mutex::default(),
+            stream: Stream::new(history, metrics.counter("monitors_missed_total", &[])),
             monitors_max: config.monitors_max,
             queue_len_max: config.monitor_queue_len_max,
             connected: metrics.gauge("monitors_connected", &[]),
@@ -64,7 +72,7 @@ impl Monitors {
     #[must_use]
     pub fn subscribe(&self) -> Option<Subscription> {
         let mut state = self.lock();
-        if state.closed || state.live.len() >= self.0.monitors_max {
+        if !self.has_room(&state) {
             return None;
         }
         let id = state.next_id;
@@ -77,10 +85,29 @@ impl Monitors {
         Some(Subscription { id, queue, end, monitors: self.clone() })
     }
 
-    pub(crate) fn publish(&self, notification: &Arc<Notification>) {
+    /// Registers a client that watches from some place on, and may be as slow as it likes. `None` when there are
+    /// `monitors_max` already, or the server is stopping.
+    #[must_use]
+    pub fn watch(&self, since: Since) -> Option<Watch> {
+        let mut state = self.lock();
+        if !self.has_room(&state) {
+            return None;
+        }
+        state.watches += 1;
+        self.count(&state);
+        drop(state);
+        Some(self.0.stream.watch(since, Place(self.clone())))
+    }
+
+    fn has_room(&self, state: &State) -> bool {
+        !state.closed && state.live.len() + state.watches < self.0.monitors_max
+    }
+
+    pub(crate) fn publish(&self, event: &Arc<Sequenced>) {
+        self.0.stream.publish(event);
         let mut state = self.lock();
         state.live.retain(|live| {
-            let kept = live.queue.try_send(notification.clone()).is_ok();
+            let kept = live.queue.try_send(event.notification.clone()).is_ok();
             if !kept {
                 live.end.send_replace(Some(End::Dropped));
                 self.0.dropped.inc();
@@ -91,7 +118,7 @@ impl Monitors {
         self.count(&state);
     }
 
-    /// Ends every subscription once its queue is read, and accepts no new one.
+    /// Ends every subscription and every watch once all that came before is read, and accepts no new ones.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -100,6 +127,8 @@ impl Monitors {
             live.queue.close();
         }
         self.count(&state);
+        drop(state);
+        self.0.stream.close();
     }
 
     fn remove(&self, id: u64) {
@@ -109,11 +138,23 @@ impl Monitors {
     }
 
     fn count(&self, state: &State) {
-        self.0.connected.set(i64::try_from(state.live.len()).unwrap_or(i64::MAX));
+        self.0.connected.set(i64::try_from(state.live.len() + state.watches).unwrap_or(i64::MAX));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of one that watches among the monitors; given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Monitors);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.watches -= 1;
+        self.0.count(&state);
     }
 }
 
@@ -163,16 +204,18 @@ impl Drop for Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::tests::sequenced;
     use sereno_plugin::testkit;
 
     fn monitors() -> (Monitors, Metrics) {
         let metrics = Metrics::default();
         let config = Config { monitors_max: 2, monitor_queue_len_max: 3, ..Config::default() };
-        (Monitors::new(&config, &metrics), metrics)
+        (Monitors::new(&config, History::new(10, 1), &metrics), metrics)
     }
 
-    fn numbered(generation: u64) -> Arc<Notification> {
-        Arc::new(Notification { generation, ..testkit::notification() })
+    fn numbered(generation: u64) -> Arc<Sequenced> {
+        let notification = Notification { generation, ..testkit::notification() };
+        Arc::new(sequenced(notification, generation + 1))
     }
 
     #[tokio::test]
@@ -186,7 +229,11 @@ mod tests {
         assert_eq!((sleeps.recv().await, sleeps.end()), (None, Some(End::Dropped)));
         sleeps.dropped().await;
         assert_eq!(reads.end(), None);
-        let expected = [("monitors_connected".into(), 1.0), ("monitors_dropped_total".into(), 1.0)];
+        let expected = [
+            ("monitors_connected".into(), 1.0),
+            ("monitors_dropped_total".into(), 1.0),
+            ("monitors_missed_total".into(), 0.0),
+        ];
         assert_eq!(metrics.snapshot(), expected);
     }
 

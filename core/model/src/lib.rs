@@ -8,7 +8,7 @@ mod series;
 mod text;
 
 pub use matcher::{LabelMatcher, MatchError, NamePattern, Selector};
-pub use notification::{EventKind, Level, LevelError, Notification};
+pub use notification::{EventKind, EventKindError, Level, LevelError, Notification, Position, PositionError};
 pub use sample::{Sample, TimeRange, Timestamp};
 pub use series::{
     KeyError, LABEL_COUNT_MAX, LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, METRIC_NAME_BYTES_MAX, SeriesKey,

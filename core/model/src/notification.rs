@@ -74,6 +74,10 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Firing, Self::Escalated, Self::Deescalated, Self::Reminder, Self::Resolved, Self::Closed];
+
     /// The name in logs and on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -92,6 +96,23 @@ impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+impl FromStr for EventKind {
+    type Err = EventKindError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        named.ok_or_else(|| EventKindError { text: text.to_owned() })
+    }
+}
+
+/// A text that names no kind of event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a kind of event")]
+pub struct EventKindError {
+    /// The text.
+    pub text: String,
 }
 
 /// One message about one instance of a rule, as it goes to the log file, to monitors and to sinks.
@@ -123,8 +144,54 @@ pub struct Notification {
     pub generation: u64,
 }
 
+/// The place of a notification in the stream of one server: `EPOCH-SEQUENCE`, both decimal, like `1767225600000-42`.
+///
+/// Within an epoch the sequence numbers what was handled, from 1, without a hole; 0 is the place before the first.
+/// Two positions of one epoch are ordered by their sequences. Those of different epochs are not to be compared: they
+/// may come from two servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// Which run of which server: the time of its start in milliseconds, moved where that was taken already.
+    pub epoch: u64,
+    /// The number within the epoch.
+    pub sequence: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.sequence)
+    }
+}
+
+impl FromStr for Position {
+    type Err = PositionError;
+
+    /// Reads what `Display` writes, and nothing else.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // `parse` alone would take `+1` and `007`.
+        let is_plain = |digits: &&str| {
+            digits.bytes().all(|byte| byte.is_ascii_digit()) && (*digits == "0" || !digits.starts_with('0'))
+        };
+        let number = |digits: &str| Some(digits).filter(is_plain).and_then(|digits| digits.parse().ok());
+        let read = text
+            .split_once('-')
+            .and_then(|(epoch, sequence)| Some(Self { epoch: number(epoch)?, sequence: number(sequence)? }));
+        read.ok_or_else(|| PositionError { text: text.to_owned() })
+    }
+}
+
+/// A text that is no position.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a position; positions are like `1767225600000-42`")]
+pub struct PositionError {
+    /// The text.
+    pub text: String,
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -134,6 +201,37 @@ mod tests {
         assert_eq!(
             "red".parse::<Level>().unwrap_err().to_string(),
             "`red` is not a level; levels are `info`, `warn` and `crit`"
+        );
+    }
+
+    #[test]
+    fn kinds_are_read_as_they_are_written() {
+        for kind in EventKind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+        }
+        assert_eq!("Firing".parse::<EventKind>().unwrap_err().to_string(), "`Firing` is not a kind of event");
+    }
+
+    proptest! {
+        #[test]
+        fn positions_are_read_as_they_are_written(epoch: u64, sequence: u64) {
+            let position = Position { epoch, sequence };
+            prop_assert_eq!(position.to_string().parse(), Ok(position));
+        }
+    }
+
+    #[test]
+    fn a_position_has_one_text() {
+        let other = [
+            "", "-", "1", "1-", "-1", "1-2-3", "+1-2", "1-+2", "01-2", "1-02", " 1-2", "1-2 ", "a-1", "1--2",
+        ];
+        for text in other.into_iter().chain(["18446744073709551616-1"]) {
+            assert!(text.parse::<Position>().is_err(), "{text:?}");
+        }
+        assert_eq!("0-0".parse(), Ok(Position { epoch: 0, sequence: 0 }));
+        assert_eq!(
+            "7".parse::<Position>().unwrap_err().to_string(),
+            "`7` is not a position; positions are like `1767225600000-42`"
         );
     }
 }

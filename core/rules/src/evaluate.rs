@@ -28,6 +28,8 @@ use crate::template::Name;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct InstanceState {
     pub state: State,
+    /// The value that was seen last.
+    pub value: Option<f64>,
     memory: Memory,
     /// The version of the script that the memory comes from.
     memory_crc32: u32,
@@ -59,7 +61,9 @@ pub(crate) struct Outcome {
     pub broke_budget: bool,
     /// The store could not be looked at: the tick is unobserved, everything stays as it is.
     pub unobserved: bool,
-    /// How many series were matched though nobody says how to group them; 0 if that is fine.
+    /// How many series were matched.
+    pub series: usize,
+    /// How many of them though nobody says how to group them; 0 if that is fine.
     pub ungrouped_series: usize,
 }
 
@@ -81,6 +85,7 @@ impl Tick<'_> {
                 return outcome;
             }
         };
+        outcome.series = series.len();
         if self.rule.by == By::Unsaid && series.len() > 1 {
             outcome.ungrouped_series = series.len();
         }
@@ -141,6 +146,9 @@ impl Tick<'_> {
             outcome.errors.push(format!("{}: {}", instance_name(self.rule, &labels), failure.text));
             Observed::Nothing
         });
+        if let Observed::Clear(value) | Observed::Alert(_, value) = observed {
+            now.value = value;
+        }
         let (state, event) = now.state.step(observed, self.tick, self.rule.policy());
         now.state = state;
         if let Some(event) = event {

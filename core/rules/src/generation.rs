@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sereno_model::Timestamp;
 use sereno_runtime::Clock;
 use sereno_runtime::diagnostic::Diagnostic;
 use sereno_script::{Library, Limits, Source};
@@ -28,6 +29,8 @@ use crate::rule::{Condition, Rule};
 pub struct Generation {
     /// Rises by one with every change that takes effect; the first is 1.
     pub number: u64,
+    /// When it was loaded.
+    pub loaded_at: Timestamp,
     /// The rules by their ids.
     pub rules: BTreeMap<Arc<str>, Arc<Rule>>,
     /// The scripts.
@@ -72,7 +75,8 @@ pub(crate) fn load(files: Files, host: &Host, previous: Option<&Generation>) -> 
     found.extend(missing(&files));
     found.sort_by(|a, b| (&a.path, a.line, a.column).cmp(&(&b.path, b.line, b.column)));
     let number = previous.map_or(1, |previous| previous.number + 1);
-    Generation { number, rules, library, stale, diagnostics: found, files }
+    let loaded_at = host.clock.now();
+    Generation { number, loaded_at, rules, library, stale, diagnostics: found, files }
 }
 
 /// The scripts to compile. One that cannot be read counts as unchanged.

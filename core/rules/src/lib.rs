@@ -21,6 +21,8 @@
 //! Not here: what becomes of notifications (`sereno-delivery`), what scripts may say (`sereno-script`). Not yet: `for`
 //! and several levels, absence as a state, states that survive a restart.
 
+mod board;
+mod changes;
 mod compile;
 mod config;
 mod evaluate;
@@ -35,13 +37,16 @@ mod rules;
 mod schedule;
 mod shared;
 pub mod state;
+mod status;
 mod template;
 mod watch;
 mod worker;
 
+pub use changes::Changes;
 pub use config::{Config, Reload, Removal};
 pub use generation::Generation;
 pub use reload::{Outcome, Report};
 pub use rule::{By, Condition, Labels, Rule, Value};
 pub use rules::{CheckReport, Context, Rules, StartError, check};
+pub use status::{Alert, Health, RuleStatus};
 pub use template::{Name, Template};

@@ -22,6 +22,7 @@ use sereno_runtime::diagnostic::Severity;
 use sereno_runtime::{Clock, Disk};
 use tracing::{error, info, warn};
 
+use crate::changes::Changes;
 use crate::config::{Reload as Config, Removal};
 use crate::files::{Files, Roots};
 use crate::generation::{Generation, load};
@@ -75,6 +76,8 @@ pub struct Report {
     pub outcome: Outcome,
     /// Why it was refused.
     pub refusal: Option<String>,
+    /// What it meant for the rules; when it was refused, what it would have meant.
+    pub changes: Changes,
     /// The generation that is active now, with what is wrong in its files.
     pub generation: Arc<Generation>,
 }
@@ -85,8 +88,27 @@ pub(crate) struct Triggers {
     /// How many hints there have been.
     pub hints: u64,
     /// Who has asked for a reload and waits for its report.
-    pub asked: Vec<Sender<Report>>,
+    pub asked: Vec<Asked>,
     pub stop: bool,
+}
+
+/// Somebody asks for a reload.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub asker: Sender<Report>,
+    /// Whether rules may go that the guard would keep.
+    pub allow_removal: bool,
+}
+
+/// Who wants a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    /// The files look changed.
+    Hint,
+    /// Somebody waits for a report.
+    Asked,
+    /// Somebody waits, and rules may go that the guard would keep.
+    AllowRemoval,
 }
 
 /// The reloading thread.
@@ -104,7 +126,7 @@ pub(crate) struct Reloader {
 
 enum Trigger {
     Stop,
-    Asked(Vec<Sender<Report>>),
+    Asked(Vec<Asked>),
     Hint,
     Poll,
 }
@@ -118,19 +140,22 @@ impl Reloader {
             match trigger {
                 Trigger::Stop => return self.refuse_askers(),
                 Trigger::Asked(askers) => {
-                    let report = self.attempt(true);
-                    for asker in askers {
+                    let allow_removal = askers.iter().any(|asked| asked.allow_removal);
+                    let report = self.attempt(if allow_removal { Wish::AllowRemoval } else { Wish::Asked });
+                    for asked in askers {
                         // Who does not wait for the answer any more needs none.
-                        let _gone = asker.send(report.clone());
+                        let _gone = asked.asker.send(report.clone());
                     }
                 }
                 Trigger::Hint => {
-                    self.rest();
-                    self.attempt(false);
+                    // Who asks meanwhile gets the report of the change itself, not that nothing is left to do.
+                    if self.rest() {
+                        self.attempt(Wish::Hint);
+                    }
                 }
                 Trigger::Poll => {
-                    if !self.is_known(&Files::read(&*self.disk, &self.roots), false) {
-                        self.attempt(false);
+                    if !self.is_known(&Files::read(&*self.disk, &self.roots), Wish::Hint) {
+                        self.attempt(Wish::Hint);
                     }
                 }
             }
@@ -159,8 +184,8 @@ impl Reloader {
         trigger
     }
 
-    /// Waits until no hint has come for a while, or somebody asks.
-    fn rest(&mut self) {
+    /// Waits until no hint has come for a while; `false` if somebody asks before.
+    fn rest(&mut self) -> bool {
         let started = self.clock().monotonic();
         loop {
             let left = DEBOUNCE_MAX.saturating_sub(self.clock().monotonic().saturating_sub(started));
@@ -170,53 +195,58 @@ impl Reloader {
                 (asked || triggers.hints != seen).then_some((asked, triggers.hints))
             });
             match news {
+                Some((true, _)) => return false,
                 Some((false, hints)) if !left.is_zero() => self.hints_seen = hints,
-                _ => return,
+                _ => return true,
             }
         }
     }
 
-    /// One reload. What is `asked` for is done at once, and may remove rules.
-    fn attempt(&mut self, asked: bool) -> Report {
+    /// One reload. One that may remove rules is done at once.
+    fn attempt(&mut self, wish: Wish) -> Report {
         let mut files = self.read_stable();
-        if self.is_known(&files, asked) {
+        if self.is_known(&files, wish) {
             return self.unchanged(files);
         }
         let active = self.shared.active.load_full();
-        if !asked && !files.vanished_since(&active.files).is_empty() {
+        let may_remove = wish == Wish::AllowRemoval;
+        if !may_remove && !files.vanished_since(&active.files).is_empty() {
             self.pause(SECOND_LOOK);
             files = self.read_stable();
-            if self.is_known(&files, asked) {
+            if self.is_known(&files, wish) {
                 return self.unchanged(files);
             }
         }
         let vanished = files.vanished_since(&active.files);
         let next = load(files, &self.shared.host, Some(&active));
-        let guarded = !asked && self.config.removal == Removal::Confirm;
+        let changes = Changes::between(&active, &next);
+        let guarded = !may_remove && self.config.removal == Removal::Confirm;
         if let Some(refusal) = guarded.then(|| self.removal(&active, &next, &vanished)).flatten() {
             self.refused = Some(next.files);
-            return self.report(Outcome::Refused, Some(refusal), active);
+            let outcome = Outcome::Refused;
+            return self.report(Report { outcome, refusal: Some(refusal), changes, generation: active });
         }
         self.refused = None;
-        let outcome = if next.has_errors() { Outcome::Partial } else { Outcome::Applied };
         let next = Arc::new(next);
         self.shared.active.store(next.clone());
         self.shared.news.update(|news| news.look = true);
-        self.report(outcome, None, next)
+        self.report(Report { changes, ..Report::of(next) })
     }
 
     fn unchanged(&mut self, files: Files) -> Report {
         let active = self.shared.active.load_full();
-        if files == active.files {
-            self.refused = None;
+        if files == active.files && self.refused.take().is_some() {
+            // They were put back.
+            *self.shared.last_report() = Report::of(active.clone());
         }
         self.shared.metrics.counter("rules_reloads_total", &[("outcome", "unchanged")]).inc();
-        Report { outcome: Outcome::Unchanged, refusal: None, generation: active }
+        Report { outcome: Outcome::Unchanged, ..Report::of(active) }
     }
 
     /// Whether these files are active already, or were refused and nobody asks again.
-    fn is_known(&self, files: &Files, asked: bool) -> bool {
-        *files == self.shared.active.load().files || (!asked && self.refused.as_ref() == Some(files))
+    fn is_known(&self, files: &Files, wish: Wish) -> bool {
+        *files == self.shared.active.load().files
+            || (wish == Wish::Hint && self.refused.as_ref() == Some(files))
     }
 
     /// Reads until two reads agree: a file that is being written is read again.
@@ -243,7 +273,7 @@ impl Reloader {
             !next.rules.contains_key(&rule.id) && vanished.contains(&rule.path)
         };
         let removed: Vec<_> = active.rules.values().filter(gone).map(|rule| rule.id.clone()).collect();
-        let firing = self.shared.firing.snapshot();
+        let firing = self.shared.board.firing();
         let what = match removed.iter().find(|id| firing.contains_key(*id)) {
             Some(id) => format!("rule `{id}` fires"),
             None if removed.len() * 100 > active.rules.len() * REMOVED_PERCENT_MAX => {
@@ -255,9 +285,9 @@ impl Reloader {
         Some(format!("{} vanished, and {what}", paths.join(", ")))
     }
 
-    fn report(&self, outcome: Outcome, refusal: Option<String>, generation: Arc<Generation>) -> Report {
-        let report = Report { outcome, refusal, generation };
+    fn report(&self, report: Report) -> Report {
         report.log(&self.shared);
+        *self.shared.last_report() = report.clone();
         report
     }
 
@@ -267,9 +297,15 @@ impl Reloader {
 }
 
 impl Report {
+    /// The report of a generation that has just become active.
+    pub(crate) fn of(generation: Arc<Generation>) -> Self {
+        let outcome = if generation.has_errors() { Outcome::Partial } else { Outcome::Applied };
+        Self { outcome, refusal: None, changes: Changes::default(), generation }
+    }
+
     /// Tells the log and the metrics.
     pub(crate) fn log(&self, shared: &Shared) {
-        let Self { outcome, refusal, generation } = self;
+        let Self { outcome, refusal, generation, .. } = self;
         let metrics = &shared.metrics;
         metrics.counter("rules_reloads_total", &[("outcome", outcome.as_str())]).inc();
         metrics.gauge("rules_last_reload_successful", &[]).set(i64::from(*outcome == Outcome::Applied));

@@ -108,6 +108,12 @@ impl Rule {
             && grouping(self) == grouping(other)
     }
 
+    /// Whether both read the same series.
+    #[must_use]
+    pub fn reads_the_same(&self, other: &Self) -> bool {
+        self.selector.to_string() == other.selector.to_string()
+    }
+
     /// The labels of the instance to which a series belongs.
     #[must_use]
     pub fn instance_of(&self, key: &SeriesKey) -> Labels {

@@ -17,13 +17,16 @@ use sereno_script::Limits;
 use sereno_storage::Store;
 use tracing::warn;
 
+use crate::board::{Board, Record};
 use crate::config::Config;
 use crate::files::{Files, Roots};
 use crate::generation::{Generation, Host, load};
 use crate::mailbox::Mailbox;
-use crate::reload::{Outcome, Reloader, Report, Triggers};
+use crate::reload::{Asked, Reloader, Report, Triggers};
+use crate::rule::Rule;
 use crate::schedule::{News, Scheduler};
-use crate::shared::{Firing, Shared};
+use crate::shared::Shared;
+use crate::status::{self, Alert, RuleStatus};
 use crate::watch::Watcher;
 use crate::worker;
 
@@ -127,19 +130,51 @@ impl Rules {
         self.0.shared.active.load_full()
     }
 
-    /// Reads all files now, and confirms what the removal guard has refused. Blocks until it is done, for as long as
-    /// compiling takes; `None` when the rules have been stopped.
+    /// Reads all files now. With `allow_removal`, rules may go that the removal guard would keep, also those that it
+    /// has kept so far; without, it is asked, and a refusal is told again. Blocks until it is done, for as long as
+    /// compiling takes, and a second longer where files have vanished and may not; `None` when the rules have been
+    /// stopped. Who asks at the same time as others gets the same report, and one of them is enough to allow a removal.
     #[must_use]
-    pub fn reload(&self) -> Option<Report> {
+    pub fn reload(&self, allow_removal: bool) -> Option<Report> {
         let (asker, answer) = mpsc::channel();
-        self.0.triggers.update(|triggers| (!triggers.stop).then(|| triggers.asked.push(asker)))?;
+        self.0.triggers.update(|triggers| {
+            (!triggers.stop).then(|| triggers.asked.push(Asked { asker, allow_removal }))
+        })?;
         answer.recv().ok()
+    }
+
+    /// The rules and how they fare, in order of their ids. Cost: linear in the rules.
+    #[must_use]
+    pub fn rules(&self) -> Vec<RuleStatus> {
+        let (shared, generation) = (&self.0.shared, self.generation());
+        let records: BTreeMap<_, _> = shared.board.all().into_iter().collect();
+        let now = shared.host.clock.monotonic();
+        let nothing = Record::default();
+        let status = |rule: &Arc<Rule>| {
+            RuleStatus::new(rule, &generation, records.get(&rule.id).unwrap_or(&nothing), now)
+        };
+        generation.rules.values().map(status).collect()
+    }
+
+    /// What fires, in order of rules and instances. Whoever has seen a notification finds its effect here.
+    #[must_use]
+    pub fn alerts(&self) -> Vec<Alert> {
+        let records = self.0.shared.board.all();
+        records.iter().flat_map(|(rule, record)| status::alerts(rule, record)).collect()
     }
 
     /// How many instances of each rule fire, for the rules of which any does.
     #[must_use]
     pub fn firing(&self) -> BTreeMap<Arc<str>, usize> {
-        self.0.shared.firing.snapshot()
+        self.0.shared.board.firing()
+    }
+
+    /// What became of the last change of the files (or of the start), and the active generation with its number, its
+    /// time, and what is wrong in its files. While files are refused, the outcome is
+    /// [`Refused`](crate::Outcome::Refused), and `refusal` says why.
+    #[must_use]
+    pub fn diagnostics(&self) -> Report {
+        self.0.shared.last_report().clone()
     }
 
     /// Tells the scheduler that the clock has been moved by hand.
@@ -217,9 +252,9 @@ impl Drop for Leaves {
 fn first_generation(config: &Config, roots: &Roots, context: &Context) -> Shared {
     let host = Host { limits: context.limits, clock: context.clock.clone() };
     let generation = Arc::new(load(Files::read(&*context.disk, roots), &host, None));
-    let outcome = if generation.has_errors() { Outcome::Partial } else { Outcome::Applied };
+    let report = Report::of(generation.clone());
     let shared = Shared {
-        active: ArcSwap::new(generation.clone()),
+        active: ArcSwap::new(generation),
         host,
         store: context.store.clone(),
         metrics: context.metrics.clone(),
@@ -227,11 +262,12 @@ fn first_generation(config: &Config, roots: &Roots, context: &Context) -> Shared
         slow_jobs: Queue::bounded("slow notifications", config.queue_length, &context.metrics),
         notifications: context.notifications.clone(),
         news: Mailbox::<News>::default(),
-        firing: Firing::default(),
+        board: Board::default(),
+        last_report: Mutex::new(report.clone()),
         evaluations: context.metrics.counter("rule_evaluations_total", &[]),
         unobserved: context.metrics.counter("rule_unobserved_ticks_total", &[]),
     };
-    Report { outcome, refusal: None, generation }.log(&shared);
+    report.log(&shared);
     shared
 }
 

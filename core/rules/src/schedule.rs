@@ -166,7 +166,7 @@ impl Scheduler {
     fn end(&mut self, id: &Arc<str>, reason: &'static str) {
         let Some(slot) = self.slots.remove(id) else { return };
         self.due.remove(&(slot.next, id.clone()));
-        self.shared.firing.set(id, 0);
+        self.shared.board.remove(id);
         match slot.state {
             Some(state) => self.close(slot.ticket, slot.rule, state, reason),
             None => {
@@ -192,9 +192,16 @@ impl Scheduler {
             None => {
                 self.tickets += 1;
                 let next = first_tick(rule.every, now);
-                let state = Some(RuleState::default());
-                let slot =
-                    Slot { ticket: self.tickets, rule: rule.clone(), next, last: None, state, slow: false };
+                let state = RuleState::default();
+                self.shared.board.show(&rule.id, &state.record);
+                let slot = Slot {
+                    ticket: self.tickets,
+                    rule: rule.clone(),
+                    next,
+                    last: None,
+                    state: Some(state),
+                    slow: false,
+                };
                 self.due.insert((next, rule.id.clone()));
                 self.slots.insert(rule.id.clone(), slot);
             }
@@ -204,6 +211,10 @@ impl Scheduler {
                     let after = slot.last.map_or(now, |last| now.max(last + Duration::from_nanos(1)));
                     slot.next = first_tick(rule.every, after);
                     self.due.insert((slot.next, rule.id.clone()));
+                }
+                let record = self.shared.board.get(&rule.id);
+                if let Some(record) = record.filter(|_| !slot.rule.reads_the_same(rule)) {
+                    record.work().matched = false;
                 }
                 slot.rule = rule.clone();
             }
@@ -232,6 +243,9 @@ impl Scheduler {
             if missed > 0 {
                 let missed = u64::try_from(missed).unwrap_or(u64::MAX);
                 self.shared.metrics.counter("rule_missed_ticks_total", &[("rule", &id)]).add(missed);
+                if let Some(record) = self.shared.board.get(&id) {
+                    record.work().missed_ticks += missed;
+                }
             }
         }
     }

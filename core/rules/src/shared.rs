@@ -1,7 +1,6 @@
 //! What the threads of this crate share.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use sereno_model::Notification;
@@ -10,8 +9,10 @@ use sereno_runtime::{Counter, Metrics, Queue};
 use sereno_storage::Store;
 use tracing::{error, warn};
 
+use crate::board::Board;
 use crate::generation::{Generation, Host};
 use crate::mailbox::Mailbox;
+use crate::reload::Report;
 use crate::schedule::News;
 use crate::worker::Job;
 
@@ -32,7 +33,10 @@ pub(crate) struct Shared {
     pub notifications: Queue<Notification>,
     /// What the scheduler waits for.
     pub news: Mailbox<News>,
-    pub firing: Firing,
+    /// What is known of the rules' work.
+    pub board: Board,
+    /// What became of the last change of the files.
+    pub last_report: Mutex<Report>,
     /// Ticks of rules that have been evaluated.
     pub evaluations: Counter,
     /// Ticks over a store that was still reading its log back.
@@ -40,6 +44,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub fn last_report(&self) -> MutexGuard<'_, Report> {
+        self.last_report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Hands on a notification. Waits for room: nothing is dropped, the ticks that are missed meanwhile are counted.
     pub fn tell(&self, notification: Notification) {
         let refused = match self.notifications.try_send(notification) {
@@ -61,23 +69,5 @@ impl Shared {
                 "Nobody takes notifications any more; this one is only told here."
             );
         }
-    }
-}
-
-/// How many instances of each rule fire.
-#[derive(Debug, Default)]
-pub(crate) struct Firing(Mutex<BTreeMap<Arc<str>, usize>>);
-
-impl Firing {
-    pub fn set(&self, rule: &Arc<str>, instances: usize) {
-        let mut firing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match instances {
-            0 => firing.remove(rule),
-            count => firing.insert(rule.clone(), count),
-        };
-    }
-
-    pub fn snapshot(&self) -> BTreeMap<Arc<str>, usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

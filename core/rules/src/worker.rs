@@ -14,6 +14,7 @@ use sereno_runtime::Queue;
 use sereno_storage::Snapshot;
 use tracing::{info, warn};
 
+use crate::board::{Record, Timing};
 use crate::evaluate::{Instances, Outcome, Tick};
 use crate::generation::Generation;
 use crate::message::{Context, notification};
@@ -25,6 +26,8 @@ use crate::shared::Shared;
 #[derive(Debug, Default)]
 pub(crate) struct RuleState {
     pub instances: Instances,
+    /// Where people see how it fares.
+    pub record: Record,
     /// What went wrong last time; the same is not logged twice.
     errors: Vec<String>,
     told_ungrouped: bool,
@@ -56,17 +59,18 @@ pub(crate) fn run(shared: &Shared, queue: &Queue<Job>) {
     while let Some(mut job) = queue.recv_blocking() {
         match job.what {
             Evaluate(ref snapshot) => {
+                let started = shared.host.clock.monotonic();
                 let outcome = evaluate(shared, &job, snapshot);
-                let broke_budget = outcome.broke_budget;
-                if outcome.unobserved {
-                    shared.unobserved.inc();
-                } else {
-                    shared.evaluations.inc();
-                }
-                job.take(shared, outcome);
+                let end = shared.host.clock.monotonic();
+                let timing = Timing { end, took: end.saturating_sub(started) };
+                let (broke_budget, unobserved) = (outcome.broke_budget, outcome.unobserved);
+                job.take(shared, outcome, timing);
                 let done =
                     Done { rule: job.rule.id.clone(), ticket: job.ticket, state: job.state, broke_budget };
                 shared.news.update_quietly(|news| news.done(done));
+                // Counted when all is told and given back: whoever sees the count finds what came of it.
+                let counter = if unobserved { &shared.unobserved } else { &shared.evaluations };
+                counter.inc();
             }
             Close(reason) => close(shared, job, reason),
         }
@@ -92,7 +96,7 @@ fn evaluate(shared: &Shared, job: &Job, snapshot: &Snapshot) -> Outcome {
 }
 
 impl Job {
-    fn take(&mut self, shared: &Shared, outcome: Outcome) {
+    fn take(&mut self, shared: &Shared, outcome: Outcome, timing: Timing) {
         let active = shared.active.load();
         let current = active.rules.get(&self.rule.id);
         let is_current = current.is_some_and(|current| current.live && current.same_identity(&self.rule));
@@ -100,11 +104,12 @@ impl Job {
             return;
         }
         self.report(shared, &outcome);
+        // Before anything is told: who hears of an event finds it in the listing.
+        let mut work = self.state.record.work();
+        work.note(self.tick, timing, &outcome);
         self.state.instances.extend(outcome.instances);
-        if !outcome.notifications.is_empty() {
-            let firing = self.state.instances.values().filter(|instance| instance.state.level().is_some());
-            shared.firing.set(&self.rule.id, firing.count());
-        }
+        work.instances = self.state.instances.len();
+        drop(work);
         for notification in outcome.notifications {
             shared.tell(notification);
         }

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "the tests write files and wait")]
 
 mod isolation;
+mod listing;
 mod reload;
 mod shipped;
 mod ticks;

@@ -68,7 +68,7 @@ fn the_same_content_is_no_change_and_an_edit_keeps_the_state() {
     bench.wait_for("edited", 50.0, "edited", EventKind::Firing);
     let before = bench.rules.generation().number;
     replace(&bench.path("rules/edited.yaml"), &file(&[rule("edited", 10)]));
-    let report = bench.rules.reload().unwrap();
+    let report = bench.rules.reload(true).unwrap();
     assert_eq!(bench.rules.generation().number, before, "{report:?}");
     // Moved to another file, with another limit: the same alert.
     fs::remove_file(bench.path("rules/edited.yaml")).unwrap();
@@ -106,7 +106,7 @@ fn a_rule_that_is_gone_is_closed_and_vanished_files_ask_first() {
     };
     bench.until("the guard", refused);
     assert!(bench.rules.generation().rules.contains_key("edited"), "kept until it is confirmed");
-    assert!(bench.rules.reload().is_some());
+    assert!(bench.rules.reload(true).is_some());
     bench.until("closed", |bench| bench.told("edited", EventKind::Closed) == 1);
     assert_eq!(bench.told("edited", EventKind::Resolved), 0, "nobody saw it recover");
 }

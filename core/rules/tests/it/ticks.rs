@@ -15,8 +15,8 @@ use crate::Bench;
 const START: i64 = 1_700_000_040;
 
 pub(crate) struct Story {
-    bench: Bench,
-    clock: Arc<ManualClock>,
+    pub(crate) bench: Bench,
+    pub(crate) clock: Arc<ManualClock>,
     evaluated: f64,
 }
 
@@ -68,7 +68,7 @@ impl Story {
     }
 }
 
-fn at(second: f64) -> Timestamp {
+pub(crate) fn at(second: f64) -> Timestamp {
     Timestamp::from_nanos(START * 1_000_000_000 + (second * 1e9) as i64)
 }
 
@@ -241,5 +241,5 @@ fn stopping_waits_for_what_was_started() {
     story.bench.until("the tick", |bench| bench.metric("rule_evaluations_total") > 0.0);
     assert_eq!(story.bench.rules.stop(crate::PATIENCE), [""; 0]);
     assert!(!story.told().is_empty());
-    assert!(story.bench.rules.reload().is_none(), "who comes too late is told so");
+    assert!(story.bench.rules.reload(true).is_none(), "who comes too late is told so");
 }
