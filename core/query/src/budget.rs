@@ -1,13 +1,14 @@
 //! What one query may cost, and how a query fails.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sereno_runtime::Clock;
 use sereno_storage::{Damage, ReadError};
 
 use crate::reduce::ReduceError;
-use crate::tally::Tally;
+use crate::tally::{Interrupt, Tally};
 
 /// The limits of one query.
 #[derive(Clone, Debug)]
@@ -20,10 +21,13 @@ pub struct Budget {
     pub samples_max: u64,
     /// How many series may match.
     pub series_max: usize,
-    /// How many windows the answer may have for one group.
+    /// How many windows the answer may have for one group. All groups together may give as many points as there may be
+    /// samples: both are kept in memory.
     pub points_max: usize,
     /// How many threads may work at it, the caller's included. The answer does not depend on it.
     pub threads: usize,
+    /// Becomes true when nobody waits for the answer any more; the query then fails soon, as if its time were up.
+    pub cancelled: Option<Arc<AtomicBool>>,
 }
 
 impl Budget {
@@ -31,20 +35,46 @@ impl Budget {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, time: Duration) -> Self {
         let deadline = clock.monotonic() + time;
-        Self { clock, deadline, samples_max: 10_000_000, series_max: 100_000, points_max: 11_000, threads: 1 }
+        Self {
+            clock,
+            deadline,
+            samples_max: 10_000_000,
+            series_max: 100_000,
+            points_max: 11_000,
+            threads: 1,
+            cancelled: None,
+        }
     }
 
     /// The account of a query with these limits.
     pub(crate) fn tally(&self) -> Arc<Tally> {
-        let (clock, deadline) = (self.clock.clone(), self.deadline);
-        Tally::new(self.samples_max, Some(Arc::new(move || clock.monotonic() >= deadline)))
+        Tally::new(self.samples_max, Some(self.interrupt()))
     }
 
-    pub(crate) fn check_time(&self) -> Result<(), QueryError> {
-        if self.clock.monotonic() < self.deadline { Ok(()) } else { Err(QueryError::Deadline) }
+    /// Whether to give up, for whoever reads the store on this budget.
+    #[must_use]
+    pub fn interrupt(&self) -> Interrupt {
+        let (clock, deadline, cancelled) = (self.clock.clone(), self.deadline, self.cancelled.clone());
+        Arc::new(move || {
+            let is_cancelled = |flag: &Arc<AtomicBool>| flag.load(Ordering::Relaxed);
+            cancelled.as_ref().is_some_and(is_cancelled) || clock.monotonic() >= deadline
+        })
     }
 
-    pub(crate) fn check_series(&self, found: usize) -> Result<(), QueryError> {
+    /// Whether there is time left, and anybody who waits.
+    ///
+    /// # Errors
+    /// [`QueryError::Deadline`]
+    pub fn check_time(&self) -> Result<(), QueryError> {
+        let cancelled = self.cancelled.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
+        if !cancelled && self.clock.monotonic() < self.deadline { Ok(()) } else { Err(QueryError::Deadline) }
+    }
+
+    /// Whether so many series may match.
+    ///
+    /// # Errors
+    /// [`QueryError::TooManySeries`]
+    pub fn check_series(&self, found: usize) -> Result<(), QueryError> {
         let limit = self.series_max;
         if found <= limit { Ok(()) } else { Err(QueryError::TooManySeries { found, limit }) }
     }
@@ -97,6 +127,14 @@ pub enum QueryError {
         points: u64,
         /// How many there may be.
         limit: usize,
+    },
+    /// All groups together would have more points than they may.
+    #[error(
+        "more than the {limit} points that one query may give in all; ask for a shorter period, longer steps or fewer groups"
+    )]
+    TooManyPointsInAll {
+        /// How many there may be.
+        limit: u64,
     },
     /// The query reads more than it may; a shorter period or fewer series help.
     #[error(

@@ -13,6 +13,7 @@ mod series;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sereno_model::{Selector, SeriesKey, TimeRange, Timestamp};
@@ -42,7 +43,7 @@ pub struct RangeQuery {
     /// Of which series.
     pub selector: Selector,
     /// The period. Windows are cut at its bounds: nothing outside is looked at, but for the sample before it that a
-    /// counter starts from.
+    /// counter starts from. One without a start, [`Timestamp::MIN`], begins with the first window that has a sample.
     pub range: TimeRange,
     /// How long a window is; at least 1 ns.
     pub window: Duration,
@@ -66,6 +67,8 @@ pub enum Alignment {
     Epoch,
     /// The first starts at the first sample in the period, of whichever series.
     FirstSample,
+    /// The first starts where the period does.
+    Start,
 }
 
 /// Which series are one group.
@@ -131,7 +134,7 @@ pub fn range_query(
         return Err(QueryError::AcrossMissing { series: largest });
     }
     let run = match Grid::new(query, range, &series, &tally) {
-        Some(grid) => Run { query, grid: grid?, budget, tally: &tally },
+        Some(grid) => Run { query, grid: grid?, budget, tally: &tally, points: AtomicU64::new(0) },
         None => {
             tally.check()?;
             return Ok(RangeAnswer { groups: Vec::new(), series: series.len(), cost: tally.cost() });
@@ -186,9 +189,26 @@ struct Run<'a> {
     grid: Grid,
     budget: &'a Budget,
     tally: &'a Arc<Tally>,
+    /// How many points the groups that are finished have.
+    points: AtomicU64,
 }
 
 impl Run<'_> {
+    /// Whether to go on.
+    fn check(&self) -> Result<(), QueryError> {
+        let limit = self.budget.samples_max;
+        if self.points.load(Ordering::Relaxed) > limit {
+            return Err(QueryError::TooManyPointsInAll { limit });
+        }
+        self.budget.check_time()
+    }
+
+    /// Takes note of a finished group.
+    fn finished(&self, points: Points) -> Points {
+        self.points.fetch_add(points.len() as u64, Ordering::Relaxed);
+        points
+    }
+
     /// `None` if a group must be seen as a whole. Pools of what summaries answer need not: counters, sums and extremes
     /// of a pool are those of its series, joined.
     fn stages(&self, largest: usize) -> Option<Stages> {
@@ -235,7 +255,7 @@ impl Run<'_> {
             .flat_map(|(group, members)| members.iter().map(move |index| (group, *index)))
             .collect();
         let work = |position: usize| {
-            self.budget.check_time()?;
+            self.check()?;
             let (_, index) = order[position];
             series::answers(&series[index], stages.plan, &self.grid, self.query, self.tally)
         };
@@ -247,7 +267,7 @@ impl Run<'_> {
             position += 1;
             open.add(answers, stages.across, self.grid.count() as usize);
             if order.get(position).is_none_or(|(next, _)| *next != group) {
-                points[group] = self.close(&mut open, stages);
+                points[group] = self.finished(self.close(&mut open, stages));
             }
         };
         in_order(order.len(), (self.threads(order.len()), SERIES_AT_ONCE), work, merge)?;
@@ -284,7 +304,7 @@ impl Run<'_> {
         // Few groups are taken one by one, and the threads decode.
         let decoders = if groups.len() < 2 * threads { threads } else { 1 };
         let work = |position: usize| {
-            self.budget.check_time()?;
+            self.check()?;
             let range = self.grid.range();
             let tracks =
                 groups[position].iter().map(|index| Track::stored(&series[*index], range, self.tally));
@@ -297,7 +317,7 @@ impl Run<'_> {
             self.pool(tracks, decoders)
         };
         let mut points = Vec::with_capacity(groups.len());
-        in_order(groups.len(), (threads / decoders, 1), work, |found| points.push(found))?;
+        in_order(groups.len(), (threads / decoders, 1), work, |found| points.push(self.finished(found)))?;
         Ok(points)
     }
 
@@ -326,7 +346,7 @@ impl Run<'_> {
             }
             None => {
                 let pool = Window::of_tracks(grid.range(), tracks, self.tally.clone());
-                series::slices(&pool, grid, &*self.query.reducer, |index, reduced| {
+                series::slices(&pool, grid, &*self.query.reducer, self.tally, |index, reduced| {
                     points.push((grid.start(index), reduced));
                 })?;
             }

@@ -78,6 +78,15 @@ impl Tally {
         }
     }
 
+    /// Whether to give up. Told as an error of a read, which voids the answer.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        let interrupted = self.interrupt.as_ref().is_some_and(|interrupt| interrupt());
+        if interrupted {
+            drop(self.error.set(ReadError::Interrupted));
+        }
+        interrupted
+    }
+
     /// Reads on this account; nothing once a read has failed.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&mut Reads<'_>) -> Result<T, ReadError>) -> Option<T> {
         if self.error.get().is_some() {

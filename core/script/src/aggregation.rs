@@ -1,12 +1,14 @@
 //! Aggregations: `fn aggregate(w)`, once per window.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rhai::{AST, ASTNode, Dynamic, Expr, FnCallExpr, Map, Stmt};
 use sereno_query::{Native, ReduceError, Reduced, Reducer, Window};
 
-use crate::convert::to_reduced;
+use crate::convert::{from_params, to_reduced};
 use crate::error::{ErrorKind, ScriptError};
+use crate::instance::ParamValue;
 use crate::meter::Budget;
 use crate::unit::Unit;
 
@@ -18,7 +20,8 @@ pub(crate) const ENTRY: &str = "aggregate";
 pub(crate) struct Scripted {
     name: String,
     unit: Arc<Unit>,
-    takes_params: bool,
+    /// What it gets as its second argument, if it takes one.
+    params: Option<Dynamic>,
 }
 
 /// The reducer of a compiled aggregation: the native one when the script is nothing but one call of it. A call into
@@ -27,18 +30,32 @@ pub(crate) fn reducer(name: &str, unit: &Arc<Unit>) -> Arc<dyn Reducer> {
     match lower(&unit.ast) {
         Some(native) => Arc::new(native),
         None => {
-            let takes_params = unit.has_function(ENTRY, 2);
-            Arc::new(Scripted { name: name.to_owned(), unit: unit.clone(), takes_params })
+            let params = takes_params(unit).then(|| Map::new().into());
+            Arc::new(Scripted { name: name.to_owned(), unit: unit.clone(), params })
         }
     }
+}
+
+/// The same with parameters; `None` if it takes none.
+pub(crate) fn with_params(
+    name: &str,
+    unit: &Arc<Unit>,
+    params: &BTreeMap<String, ParamValue>,
+) -> Option<Arc<dyn Reducer>> {
+    let params = takes_params(unit).then(|| from_params(params));
+    params.map(|params| -> Arc<dyn Reducer> {
+        Arc::new(Scripted { name: name.to_owned(), unit: unit.clone(), params: Some(params) })
+    })
+}
+
+fn takes_params(unit: &Unit) -> bool {
+    unit.has_function(ENTRY, 2)
 }
 
 impl Scripted {
     fn call(&self, window: &Window) -> Result<Reduced, ScriptError> {
         let mut arguments = vec![Dynamic::from(window.clone())];
-        if self.takes_params {
-            arguments.push(Map::new().into());
-        }
+        arguments.extend(self.params.clone());
         let answer = self.unit.call(ENTRY, &mut Dynamic::from(()), arguments, &mut Budget::default())?;
         to_reduced(&answer)
             .map_err(|message| ScriptError::whole(ErrorKind::Answer, &self.unit.texts, message))

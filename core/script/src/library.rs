@@ -11,6 +11,7 @@ use sereno_runtime::diagnostic::Diagnostic;
 use crate::aggregation;
 use crate::compile::{Compiler, Import};
 use crate::engine::Host;
+use crate::instance::ParamValue;
 use crate::limits::Limits;
 use crate::lint::Kind;
 use crate::rule::RuleScript;
@@ -77,6 +78,18 @@ impl Library {
     #[must_use]
     pub fn aggregation(&self, name: &str) -> Option<Arc<dyn Reducer>> {
         self.0.aggregations.get(name).cloned()
+    }
+
+    /// The same with parameters; `None` if there is no such aggregation, or it takes none: only one whose `aggregate` has
+    /// two arguments does.
+    #[must_use]
+    pub fn aggregation_with(
+        &self,
+        name: &str,
+        params: &BTreeMap<String, ParamValue>,
+    ) -> Option<Arc<dyn Reducer>> {
+        let unit = self.0.units.get(&format!("{AGGREGATIONS}{name}{EXTENSION}"))?;
+        aggregation::with_params(name, unit, params)
     }
 
     /// The names of the aggregations, sorted.

@@ -10,6 +10,8 @@ use sereno_runtime::diagnostic::Diagnostic;
 use sereno_runtime::yaml::{self, Options, Step};
 use sereno_runtime::{Disk, units};
 
+use crate::v2;
+
 /// Everything in `server.yaml`. Only the files that `rules` names reload; these keys need a restart.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -45,6 +47,20 @@ pub struct Listen {
     pub queue_len_max: usize,
     /// Threads that read what a connection is for. Default 1.
     pub dispatchers: usize,
+    /// Threads that serve sessions of protocol version 2; each serves any number of connections. Default 2.
+    pub session_handlers: usize,
+    /// A file with the tokens that open a session, one per line; none: whoever reaches the port may do everything.
+    pub token_file: Option<PathBuf>,
+    /// Bytes of requests and answers that one session may have under way before it is not read. Default 32 MiB.
+    #[serde(with = "units::bytes")]
+    pub in_flight_bytes: u64,
+    /// Requests other than batches that one session may have under way. Default 64.
+    pub in_flight_requests_max: usize,
+    /// Series that one session may name in its batches. Default 1,048,576.
+    pub dictionary_len_max: u32,
+    /// Memory for everything that is under way in all sessions. Default 512 MiB, at least 32 MiB.
+    #[serde(with = "units::bytes")]
+    pub memory_max: u64,
     /// Threads that read metrics; each serves any number of connections. Default 2.
     pub metric_handlers: usize,
     /// Threads that read queries and write answers. Default 1.
@@ -84,6 +100,12 @@ impl Default for Listen {
             connections_max: 10_000,
             queue_len_max: 1_024,
             dispatchers: 1,
+            session_handlers: 2,
+            token_file: None,
+            in_flight_bytes: 32 << 20,
+            in_flight_requests_max: 64,
+            dictionary_len_max: 1 << 20,
+            memory_max: 512 << 20,
             metric_handlers: 2,
             query_handlers: 1,
             query_workers: 2,
@@ -111,6 +133,9 @@ impl Listen {
         }
     }
 }
+
+/// A few of the longest frames.
+const MEMORY_MIN: u64 = 32 << 20;
 
 /// When protocol version 1 is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -198,6 +223,13 @@ pub fn load(disk: &dyn Disk, path: &Path, registry: &Registry) -> Result<Loaded,
         }
     };
     let notification_log = resolve_paths(&mut config, path.parent().unwrap_or(Path::new("")));
+    if let Some(file) = &config.server.token_file
+        && let Err(error) = v2::check_tokens(disk, file)
+    {
+        let why = std::error::Error::source(&error).map(|why| format!(": {why}")).unwrap_or_default();
+        let place = [Step::Key("server"), Step::Key("token_file")];
+        return Err(vec![document.error(&place, format!("{error}{why}"))]);
+    }
     Ok(Loaded { config, inputs, sinks, notification_log })
 }
 
@@ -205,6 +237,9 @@ fn check_counts(document: &yaml::Document<Option<Config>>, server: &Listen) -> V
     let counts = [
         ("connections_max", server.connections_max),
         ("dispatchers", server.dispatchers),
+        ("session_handlers", server.session_handlers),
+        ("in_flight_requests_max", server.in_flight_requests_max),
+        ("dictionary_len_max", server.dictionary_len_max as usize),
         ("metric_handlers", server.metric_handlers),
         ("query_handlers", server.query_handlers),
         ("query_workers", server.query_workers),
@@ -212,17 +247,20 @@ fn check_counts(document: &yaml::Document<Option<Config>>, server: &Listen) -> V
         ("monitor_handlers", server.monitor_handlers),
     ];
     let zero = counts.into_iter().filter(|(_, count)| *count == 0);
-    zero.map(|(key, _)| {
-        let place = [Step::Key("server"), Step::Key(key)];
-        document.error(&place, format!("`{key}` is 0, but must be at least 1"))
-    })
-    .collect()
+    let at = |key, message: String| document.error(&[Step::Key("server"), Step::Key(key)], message);
+    let mut found: Vec<_> =
+        zero.map(|(key, _)| at(key, format!("`{key}` is 0, but must be at least 1"))).collect();
+    if server.memory_max < MEMORY_MIN {
+        found.push(at("memory_max", "`memory_max` is too small, but must be at least `32MiB`".into()));
+    }
+    found
 }
 
 /// Makes relative paths relative to the folder of the file; gives the log of notifications, if one is named.
 fn resolve_paths(config: &mut Config, folder: &Path) -> Option<PathBuf> {
     let in_folder = |path: &mut PathBuf| *path = folder.join(&*path);
     in_folder(&mut config.storage.directory);
+    config.server.token_file.iter_mut().for_each(in_folder);
     config.rules.paths.iter_mut().for_each(in_folder);
     config.rules.scripts.iter_mut().for_each(in_folder);
     config.delivery.log_file.as_ref().map(|path| folder.join(path))
@@ -286,6 +324,8 @@ mod tests {
         assert!(
             errors("server:\n  dispatchers: 0\n").ends_with("`dispatchers` is 0, but must be at least 1")
         );
+        assert!(errors("server:\n  memory_max: 1MiB\n").starts_with("2:"));
+        assert!(errors("server:\n  token_file: none\n").starts_with("2:15 failed to read the tokens"));
         assert!(errors("storage:\n  sync_interval: 200\n").contains("2:"));
         assert!(
             errors("server: { listen: '${SERENO_NO_SUCH_VARIABLE}' }\n").contains("SERENO_NO_SUCH_VARIABLE")

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sereno_protocol::v1::{INTENTION_BYTES, Intention};
+use sereno_protocol::v2;
 use sereno_runtime::{Counter, Metrics, Shutdown};
 use tokio::io::AsyncReadExt as _;
 use tracing::debug;
@@ -16,6 +17,7 @@ pub(crate) struct Dispatcher {
     pub metrics: Inboxes,
     pub queries: Inboxes,
     pub monitors: Inboxes,
+    pub sessions: Inboxes,
     pub serves_v1: bool,
     pub timeout: Duration,
     pub stop: Shutdown,
@@ -28,6 +30,7 @@ pub(crate) struct Counts {
     metrics: Counter,
     queries: Counter,
     monitors: Counter,
+    sessions: Counter,
     /// Silent, slow, gone, or speaking something else.
     dropped: Counter,
 }
@@ -39,6 +42,7 @@ impl Counts {
             metrics: count("metrics"),
             queries: count("query"),
             monitors: count("monitor"),
+            sessions: count("session"),
             dropped: count("none"),
         }
     }
@@ -55,8 +59,7 @@ impl Dispatcher {
             read = tokio::time::timeout(self.timeout, stream.read_exact(&mut record)) => matches!(read, Ok(Ok(_))),
             () = self.stop.stopping() => return,
         };
-        let intention = Intention::decode(&record).ok().filter(|_| read && self.serves_v1);
-        let Some(intention) = intention else {
+        let Some((count, next)) = self.next(&record).filter(|_| read) else {
             self.counts.dropped.inc();
             if read {
                 debug!(%peer, ?record, v1 = self.serves_v1, "Connection closed: its intention is not served here.");
@@ -64,13 +67,20 @@ impl Dispatcher {
             return;
         };
         let Ok(stream) = stream.into_std() else { return };
-        let connection = Connection { stream, peer, place };
-        let (count, next) = match intention {
+        count.inc();
+        next.put(Connection { stream, peer, place });
+    }
+
+    /// Where a connection goes that begins with this.
+    fn next(&self, record: &[u8; INTENTION_BYTES]) -> Option<(&Counter, &Inboxes)> {
+        if *record == v2::INTENTION {
+            return Some((&self.counts.sessions, &self.sessions));
+        }
+        let intention = Intention::decode(record).ok().filter(|_| self.serves_v1)?;
+        Some(match intention {
             Intention::SendMetrics => (&self.counts.metrics, &self.metrics),
             Intention::Query => (&self.counts.queries, &self.queries),
             Intention::Monitor => (&self.counts.monitors, &self.monitors),
-        };
-        count.inc();
-        next.put(connection);
+        })
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //!  accept ─► [connections] ─► dispatchers ─┬─► [metric_connections]  ─► metric handlers ─► store
 //!                                          ├─► [query_connections]   ─► query handlers ─► [queries] ─► query workers
-//!                                          └─► [monitor_connections] ─► monitor handlers ◄─ notification handler
+//!                                          ├─► [monitor_connections] ─► monitor handlers ◄─ notification handler
+//!                                          └─► [session_connections] ─► session handlers ─► all of them
 //! ```
 //!
 //! `serenod` is a thin main over [`Server`]; tests start the same one.
@@ -23,9 +24,11 @@ mod query;
 mod self_metrics;
 mod server;
 mod stage;
+mod v2;
 
 pub use config::{Config, Listen, Loaded, Log, LogFormat, Scripts, V1, load};
 pub use server::{Server, StartError, Stopped};
+pub use v2::TokenError;
 
 /// The plugins that are compiled in. A third party's server passes its own registry to [`load`].
 #[must_use]

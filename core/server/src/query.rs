@@ -1,19 +1,22 @@
-//! The query handlers: read a query, have it executed, write the answer.
+//! The query handlers of version 1: read a query, have it executed, write the answer. And the query workers.
 //!
 //! Handlers wait for clients and never compute; the query workers compute and never wait for clients. Between them is
 //! the queue `queries`. A query sees the store as it was when it was read from its connection.
+//!
+//! A worker does any piece of work that somebody waits for ([`Job`]), for both versions of the protocol.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sereno_model::{Selector, TimeRange, Timestamp};
 use sereno_protocol::v1::{QUERY_BYTES, Query, QueryPartialResponse, Status};
-use sereno_query::{Anchored, Budget, Native, QueryError, Reducer, anchored};
+use sereno_query::{Anchored, Budget, Native, QueryError, anchored};
 use sereno_rules::Rules;
 use sereno_runtime::{Clock, Metrics, Queue, Shutdown, threads};
-use sereno_storage::{Snapshot, Store};
+use sereno_storage::Store;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -45,21 +48,53 @@ pub(crate) struct QueryLimits {
 
 impl QueryLimits {
     /// The budget of a query that begins now.
-    fn budget(&self, clock: &Arc<dyn Clock>, time: Duration) -> Budget {
+    pub(crate) fn budget(&self, clock: &Arc<dyn Clock>, time: Duration) -> Budget {
         let Self { samples_max, series_max, points_max, threads } = *self;
         Budget { samples_max, series_max, points_max, threads, ..Budget::new(clock.clone(), time) }
     }
 }
 
-/// A query that waits for a worker.
+/// A piece of work that waits for a worker.
 pub(crate) struct Job {
-    selector: Selector,
-    reducer: Arc<dyn Reducer>,
-    range: TimeRange,
-    window_secs: f64,
-    snapshot: Snapshot,
-    budget: Budget,
-    answer: oneshot::Sender<Result<Anchored, QueryError>>,
+    /// What it is about, for the log.
+    subject: String,
+    cancelled: Arc<AtomicBool>,
+    work: Box<dyn FnOnce() + Send>,
+}
+
+/// Waits for a piece of work. Dropping it tells the worker to give up: one that has not begun does nothing.
+pub(crate) struct Work<T> {
+    cancelled: Arc<AtomicBool>,
+    answer: oneshot::Receiver<T>,
+}
+
+impl Job {
+    /// A piece of work and its answer. The work is given the flag that becomes true when nobody waits any more; it
+    /// watches its deadline itself.
+    pub(crate) fn new<T: Send + 'static>(
+        subject: String,
+        work: impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static,
+    ) -> (Self, Work<T>) {
+        let (sender, answer) = oneshot::channel();
+        let cancelled = Arc::<AtomicBool>::default();
+        let flag = cancelled.clone();
+        // A client that has gone does not want its answer.
+        let work = Box::new(move || drop(sender.send(work(flag))));
+        (Self { subject, cancelled: cancelled.clone(), work }, Work { cancelled, answer })
+    }
+}
+
+impl<T> Work<T> {
+    /// The answer; `None` if the work panicked, of which the log has been told.
+    pub(crate) async fn answer(mut self) -> Option<T> {
+        (&mut self.answer).await.ok()
+    }
+}
+
+impl<T> Drop for Work<T> {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
 }
 
 impl QueryHandler {
@@ -95,26 +130,22 @@ impl QueryHandler {
         let Some(reducer) = aggregation.or_else(|| raw.then(|| Arc::new(Native::Last) as _)) else {
             return failed(Status::BadFormat);
         };
-        let (sender, answer) = oneshot::channel();
-        let job = Job {
-            selector: Selector::exact(query.identifier()),
-            reducer,
-            range: period(query),
-            window_secs: query.window_secs(),
-            snapshot: self.store.snapshot(),
-            budget: self.limits.budget(&self.clock, self.query_timeout),
-            answer: sender,
-        };
+        let (selector, range) = (Selector::exact(query.identifier()), period(query));
+        let (window_secs, snapshot) = (query.window_secs(), self.store.snapshot());
+        let budget = self.limits.budget(&self.clock, self.query_timeout);
+        let (job, work) = Job::new(query.identifier().to_owned(), move |cancelled| {
+            let budget = Budget { cancelled: Some(cancelled), ..budget };
+            anchored(&snapshot, &selector, range, window_secs, &*reducer, &budget)
+        });
         if self.jobs.try_send(job).is_err() {
             return failed(Status::ServerUnavailable);
         }
-        match answer.await {
-            Ok(Ok(Anchored::Values(values))) => encode(&values),
-            Ok(Ok(Anchored::UnknownSeries)) => failed(Status::DoesNotExist),
-            Ok(Ok(Anchored::Empty)) => failed(Status::Empty),
-            Ok(Err(error)) => failed(status(query.identifier(), &error)),
-            // The worker panicked; it has said so.
-            Err(_) => failed(Status::ServerError),
+        match work.answer().await {
+            Some(Ok(Anchored::Values(values))) => encode(&values),
+            Some(Ok(Anchored::UnknownSeries)) => failed(Status::DoesNotExist),
+            Some(Ok(Anchored::Empty)) => failed(Status::Empty),
+            Some(Err(error)) => failed(status(query.identifier(), &error)),
+            None => failed(Status::ServerError),
         }
     }
 
@@ -150,7 +181,8 @@ fn status(metric: &str, error: &QueryError) -> Status {
         }
         QueryError::TooManySamples { .. }
         | QueryError::TooManySeries { .. }
-        | QueryError::TooManyPoints { .. } => {
+        | QueryError::TooManyPoints { .. }
+        | QueryError::TooManyPointsInAll { .. } => {
             warn!(metric, %error, "A query was refused.");
             Status::ServerError
         }
@@ -198,13 +230,10 @@ pub(crate) fn start_workers(
 }
 
 fn execute(job: Job) {
-    let run =
-        || anchored(&job.snapshot, &job.selector, job.range, job.window_secs, &*job.reducer, &job.budget);
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
-        // A client that has gone does not want its answer.
-        Ok(answer) => drop(job.answer.send(answer)),
-        Err(_) => {
-            error!(metric = job.selector.name.as_str(), "A query panicked; this is a bug of the server.")
-        }
+    if job.cancelled.load(Ordering::Relaxed) {
+        return;
+    }
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job.work)).is_err() {
+        error!(subject = job.subject, "A query panicked; this is a bug of the server.");
     }
 }

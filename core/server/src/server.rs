@@ -22,6 +22,7 @@ use crate::metric::{self, MetricHandler};
 use crate::monitor::MonitorHandler;
 use crate::query::{self, Job, QueryHandler, QueryLimits};
 use crate::stage::{Settings, Stage};
+use crate::v2::{self, Budget, Services, SessionHandler, SessionLimits, Snapshots, TokenError, Tokens};
 use crate::{accept, self_metrics};
 
 /// A running server. Dropping it without [`Server::stop`] leaves its threads to the end of the process.
@@ -37,6 +38,8 @@ pub struct Server {
     query_workers: Vec<JoinHandle<()>>,
     damage_watch: JoinHandle<()>,
     clock: Arc<dyn Clock>,
+    tokens: Tokens,
+    metrics: Metrics,
 }
 
 /// One word to stop per group of parts, given in the order of the fields.
@@ -59,6 +62,7 @@ struct WorkTasks {
 struct Stages {
     dispatch: Stage,
     requests: [Stage; 2],
+    sessions: Stage,
     monitors: Stage,
 }
 
@@ -73,6 +77,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// Nobody could say who may come in.
+    #[error("failed to read who may connect")]
+    Tokens(#[from] TokenError),
     /// The store cannot be opened.
     #[error("failed to open the store")]
     Store(#[from] OpenError),
@@ -108,6 +115,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let Loaded { config, inputs, sinks, notification_log } = loaded;
         let metrics = Metrics::default();
+        let tokens = Tokens::open(config.server.token_file.as_deref(), &disk)?;
         let address = config.server.listen;
         let listen = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
@@ -116,8 +124,11 @@ impl Server {
 
         let notifications = Queue::bounded("notification_messages", config.delivery.queue_len_max, &metrics);
         let log = notification_log.unwrap_or_else(|| config.storage.directory.join("notifications.jsonl"));
-        let handler =
-            Handler::new(&config.delivery, notifications.clone(), log, disk.clone(), sinks, &metrics);
+        // Reads the end of the log of notifications.
+        let handler = tokio::task::block_in_place(|| {
+            let (inbox, disk, clock) = (notifications.clone(), disk.clone(), clock.clone());
+            Handler::new(&config.delivery, inbox, log, disk, clock, sinks, &metrics)
+        });
         let rules = start_rules(&config, &store, &clock, &disk, notifications, &metrics).await?;
 
         let stops = Stops::default();
@@ -130,6 +141,7 @@ impl Server {
             clock: &clock,
             metrics: &metrics,
             stops: &stops,
+            tokens: &tokens,
         };
         let stages = parts.stages(handler.monitors(), &jobs)?;
 
@@ -141,6 +153,9 @@ impl Server {
         let dispatchers = stages.dispatch.inboxes();
         let accept = accept::run(listener, places, dispatchers, metrics.clone(), stops.accept.clone());
         tasks.accept.spawn("acceptor", accept);
+        if !address.ip().is_loopback() && !tokens.are_asked_for() {
+            warn!(%address, "Whoever reaches this address may write and read: `server.token_file` is not set.");
+        }
         info!(%address, v1 = config.server.serves_v1(), "Ready.");
         Ok(Self {
             address,
@@ -154,6 +169,8 @@ impl Server {
             query_workers,
             damage_watch,
             clock,
+            tokens,
+            metrics,
         })
     }
 
@@ -163,10 +180,23 @@ impl Server {
         self.address
     }
 
-    /// Reads all rules and scripts now; the outcome is in the log. Confirms a removal that was refused.
+    /// The server's figures of itself.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Reads all rules, scripts and tokens now; the outcome is in the log. Confirms a removal that was refused.
     pub async fn reload(&self) {
+        match self.tokens.reload() {
+            Ok(()) => {}
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                error!(%error, cause, "The tokens stay as they were.");
+            }
+        }
         let rules = self.rules.clone();
-        let report = tokio::task::spawn_blocking(move || rules.reload()).await;
+        let report = tokio::task::spawn_blocking(move || rules.reload(true)).await;
         // A change logs its own outcome.
         if let Ok(Some(Report { outcome: Outcome::Unchanged, .. })) = report {
             info!("Nothing to reload: rules and scripts are unchanged.");
@@ -221,7 +251,11 @@ impl Server {
         stops.delivery.stop();
         late.extend(tasks.delivery.join(left()).await);
         stops.monitors.stop();
-        late.extend(blocking("monitors", left(), move || stages.monitors.join()).await);
+        let join = move || {
+            stages.sessions.join();
+            stages.monitors.join();
+        };
+        late.extend(blocking("monitors", left(), join).await);
         let close = move || {
             store.close();
             drop(damage_watch.join());
@@ -249,6 +283,7 @@ struct Parts<'a> {
     clock: &'a Arc<dyn Clock>,
     metrics: &'a Metrics,
     stops: &'a Stops,
+    tokens: &'a Tokens,
 }
 
 impl Parts<'_> {
@@ -275,26 +310,25 @@ impl Parts<'_> {
             rules: self.rules.clone(),
             clock: self.clock.clone(),
             jobs: jobs.clone(),
-            limits: QueryLimits {
-                samples_max: server.query_samples_max,
-                series_max: server.query_series_max,
-                points_max: server.query_points_max,
-                threads: server.query_threads,
-            },
+            limits: self.query_limits(),
             request_timeout: server.request_timeout,
             query_timeout: server.query_timeout,
             stop: requests.clone(),
         };
         let serve = move |connection| handler.clone().serve(connection);
         let queries = Stage::start(&settings("query_connections", server.query_handlers, requests), serve)?;
+        let sessions = self.sessions(monitors.clone(), jobs);
+        let serve = move |connection| sessions.clone().serve(connection);
+        let stop = &self.stops.monitors;
+        let sessions = Stage::start(&settings("session_connections", server.session_handlers, stop), serve)?;
         let handler = MonitorHandler { monitors, clock: self.clock.clone() };
         let serve = move |connection| handler.clone().serve(connection);
-        let stop = &self.stops.monitors;
         let monitors = Stage::start(&settings("monitor_connections", server.monitor_handlers, stop), serve)?;
         let dispatcher = Dispatcher {
             metrics: metrics.inboxes(),
             queries: queries.inboxes(),
             monitors: monitors.inboxes(),
+            sessions: sessions.inboxes(),
             serves_v1: server.serves_v1(),
             timeout: server.request_timeout,
             stop: requests.clone(),
@@ -302,7 +336,53 @@ impl Parts<'_> {
         };
         let serve = move |connection| dispatcher.clone().serve(connection);
         let dispatch = Stage::start(&settings("connections", server.dispatchers, requests), serve)?;
-        Ok(Stages { dispatch, requests: [metrics, queries], monitors })
+        Ok(Stages { dispatch, requests: [metrics, queries], sessions, monitors })
+    }
+
+    /// What serves sessions. They hear two words to stop: with the requests they read nothing more, with the monitors
+    /// what they still answer ends.
+    fn sessions(&self, monitors: sereno_delivery::Monitors, jobs: &Queue<Job>) -> SessionHandler {
+        let server = &self.config.server;
+        let memory = Budget::new(server.memory_max, self.metrics.gauge("session_memory_bytes", &[]));
+        let services = Services {
+            store: self.store.clone(),
+            rules: self.rules.clone(),
+            monitors,
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            jobs: jobs.clone(),
+            limits: self.query_limits(),
+            memory: memory.clone(),
+            query_timeout: server.query_timeout,
+            snapshots: Snapshots::new(self.clock.clone()),
+            started: self.clock.now(),
+            serves_v1: server.serves_v1(),
+            stop: self.stops.monitors.clone(),
+        };
+        SessionHandler {
+            services,
+            tokens: self.tokens.clone(),
+            budget: memory,
+            limits: SessionLimits {
+                in_flight_bytes: server.in_flight_bytes,
+                in_flight_requests: server.in_flight_requests_max,
+                dictionary_len: server.dictionary_len_max,
+                timeout: server.request_timeout,
+            },
+            ack: self.config.storage.ack,
+            stop: self.stops.requests.clone(),
+            counts: v2::Counts::new(self.metrics),
+        }
+    }
+
+    fn query_limits(&self) -> QueryLimits {
+        let server = &self.config.server;
+        QueryLimits {
+            samples_max: server.query_samples_max,
+            series_max: server.query_series_max,
+            points_max: server.query_points_max,
+            threads: server.query_threads,
+        }
     }
 
     fn start_inputs(&self, inputs: Vec<sereno_plugin::InputInstance>, tasks: &Tasks) {

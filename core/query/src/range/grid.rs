@@ -35,20 +35,19 @@ impl Grid {
         if range.start >= range.end || series.is_empty() {
             return None;
         }
-        let (origin, start) = match query.alignment {
-            Alignment::Epoch => {
-                let start = i128::from(range.start.nanos());
-                let origin = start.div_euclid(step.into()) * i128::from(step);
-                // Before the beginning of time there is nothing: the first window is cut there anyway.
-                (i64::try_from(origin).unwrap_or(i64::MIN), range.start)
-            }
-            Alignment::FirstSample => {
-                let first = |series: &Series| tally.read(|reads| series.first_in(range, reads)).flatten();
-                let first = series.iter().filter_map(first).min()?;
-                (first.nanos(), first)
-            }
+        let is_open = range.start == Timestamp::MIN;
+        let start = match query.alignment {
+            Alignment::FirstSample => first_sample(range, series, tally)?,
+            _ if is_open => first_sample(range, series, tally)?,
+            Alignment::Epoch | Alignment::Start => range.start,
         };
-        Some(Ok(Self { origin, range: TimeRange::new(start, range.end), window, step }))
+        let origin = match query.alignment {
+            Alignment::FirstSample | Alignment::Start => start,
+            Alignment::Epoch => before_or_at(start, step),
+        };
+        // Nobody cut a period without a start, so its first window is whole.
+        let start = if is_open { origin } else { start };
+        Some(Ok(Self { origin: origin.nanos(), range: TimeRange::new(start, range.end), window, step }))
     }
 
     /// What the windows cover, and what lies between them.
@@ -92,4 +91,17 @@ impl Grid {
             .saturating_add(more.into());
         i64::try_from(nanos).unwrap_or(i64::MAX)
     }
+}
+
+/// The time of the first sample of any of the series.
+fn first_sample(range: TimeRange, series: &[Series], tally: &Arc<Tally>) -> Option<Timestamp> {
+    let first = |series: &Series| tally.read(|reads| series.first_in(range, reads)).flatten();
+    series.iter().filter_map(first).min()
+}
+
+/// The last multiple of the step since the epoch that is not after `time`.
+fn before_or_at(time: Timestamp, step: u64) -> Timestamp {
+    let origin = i128::from(time.nanos()).div_euclid(step.into()) * i128::from(step);
+    // Before the beginning of time there is nothing: the first window is cut there anyway.
+    Timestamp::from_nanos(i64::try_from(origin).unwrap_or(i64::MIN))
 }

@@ -116,7 +116,7 @@ pub(super) fn answers(
         }
         (_, Some(native)) => {
             let mut found = Vec::new();
-            for_each_slice(&Window::of(series, grid.range(), tally), grid, |index, window| {
+            for_each_slice(&Window::of(series, grid.range(), tally), grid, tally, |index, window| {
                 let weight = if plan.weighted { window.count() as u64 } else { 1 };
                 let answer = |number| Answer { window: index as u32, weight, number };
                 found.extend(native.answer(window).map(answer));
@@ -127,7 +127,9 @@ pub(super) fn answers(
         (_, None) => {
             let mut found = Vec::new();
             let window = Window::of(series, grid.range(), tally);
-            slices(&window, grid, &*query.reducer, |index, reduced| found.push((index as u32, reduced)))?;
+            slices(&window, grid, &*query.reducer, tally, |index, reduced| {
+                found.push((index as u32, reduced))
+            })?;
             Ok(Answers::Any(found))
         }
     }
@@ -262,9 +264,10 @@ pub(super) fn slices(
     all: &Window,
     grid: &Grid,
     reducer: &dyn Reducer,
+    tally: &Tally,
     mut found: impl FnMut(u64, Reduced),
 ) -> Result<(), QueryError> {
-    for_each_slice(all, grid, |index, window| {
+    for_each_slice(all, grid, tally, |index, window| {
         let reduced = reducer.reduce(window)?;
         if reduced != Reduced::None {
             found(index, reduced);
@@ -277,11 +280,16 @@ pub(super) fn slices(
 fn for_each_slice(
     all: &Window,
     grid: &Grid,
+    tally: &Tally,
     mut each: impl FnMut(u64, &Window) -> Result<(), QueryError>,
 ) -> Result<(), QueryError> {
     let samples = all.samples();
     let (mut from, mut to) = (0, 0);
     for index in 0..grid.count() {
+        // A script may take its time in each of them.
+        if tally.is_interrupted() {
+            return Err(QueryError::Deadline);
+        }
         let range = grid.cut(index);
         from += samples[from..].partition_point(|sample| sample.time < range.start);
         to = to.max(from);

@@ -261,6 +261,7 @@ fn expected(model: &Model, shape: &Shape, native: Native) -> Vec<(Identity, Vec<
     let Some(first) = firsts.min() else { return Vec::new() };
     let (origin, start) = match shape.alignment {
         Alignment::FirstSample => (first, first),
+        Alignment::Start => (shape.range.start.nanos(), shape.range.start.nanos()),
         Alignment::Epoch => (shape.range.start.nanos().div_euclid(step) * step, shape.range.start.nanos()),
     };
     let tally = Arc::new(Tally::default());
@@ -346,7 +347,7 @@ fn check_ranges(snapshot: &Snapshot, model: &Model, shape: &Shape) -> Result<(),
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
-    let alignment = prop_oneof![Just(Alignment::Epoch), Just(Alignment::FirstSample)];
+    let alignment = prop_oneof![Just(Alignment::Epoch), Just(Alignment::FirstSample), Just(Alignment::Start)];
     let by = prop_oneof![
         Just(Grouping::All),
         Just(Grouping::Series),

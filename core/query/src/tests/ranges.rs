@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sereno_model::{Selector, SeriesKey, TimeRange};
+use sereno_model::{Selector, SeriesKey, TimeRange, Timestamp};
 use sereno_runtime::{ManualClock, Metrics, SimDisk};
 use sereno_storage::{Config, Row, Store};
 
@@ -57,6 +57,19 @@ fn windows_lie_on_the_grid_overlap_and_leave_gaps() {
     assert_eq!(points(&run(&stored, &cut).unwrap()), ["10:2 30:1"], "windows are cut, and keep their names");
     let anchored = RangeQuery { alignment: Alignment::FirstSample, ..query(10, 10, Native::Count) };
     assert_eq!(points(&run(&stored, &anchored).unwrap()), ["1:2 11:3 31:1 51:1"]);
+    let from = |start| TimeRange::new(start, secs(60));
+    let started = |start, alignment, reducer: Native| {
+        let asked = RangeQuery { alignment, range: from(start), ..query(10, 10, reducer) };
+        points(&run(&stored, &asked).unwrap())
+    };
+    assert_eq!(started(secs(3), Alignment::Start, Native::Count), ["3:2 13:1 33:1 53:1"]);
+    assert_eq!(started(Timestamp::MIN, Alignment::Start, Native::Count), ["1:2 11:3 31:1 51:1"]);
+    assert_eq!(started(Timestamp::MIN, Alignment::Epoch, Native::Count), ["0:2 10:3 30:1 50:1"]);
+    assert_eq!(
+        started(Timestamp::MIN, Alignment::Epoch, Native::Rate),
+        ["0:1.1 10:1.2 30:0.1 50:1"],
+        "the first window of a period without a start is a whole one"
+    );
 }
 
 #[test]
@@ -114,6 +127,18 @@ fn limits_say_what_to_do() {
     assert!(matches!(range_query(&snapshot, &open, &usual), Err(QueryError::AcrossMissing { series: 2 })));
     let endless = RangeQuery { range: TimeRange::ALL, ..query(1, 1, Native::Mean) };
     assert!(matches!(range_query(&snapshot, &endless, &usual), Err(QueryError::TooManyPoints { .. })));
+    assert_eq!(
+        error(
+            &RangeQuery { by: Grouping::Series, ..query(20, 1, Native::Last) },
+            &Budget { samples_max: 8, ..usual.clone() }
+        ),
+        "more than the 8 points that one query may give in all; ask for a shorter period, longer steps or fewer groups"
+    );
+    let cancelled = Budget { cancelled: Some(Arc::new(true.into())), ..usual.clone() };
+    assert!(matches!(
+        range_query(&snapshot, &query(9, 9, Native::Sum), &cancelled),
+        Err(QueryError::Deadline)
+    ));
     stored.clock.advance(Duration::from_secs(2));
     assert!(matches!(range_query(&snapshot, &query(9, 9, Native::Sum), &usual), Err(QueryError::Deadline)));
 }

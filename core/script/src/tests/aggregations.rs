@@ -1,6 +1,9 @@
 //! Aggregations: the shipped ones, scripted ones, and that both ways of running agree.
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::ParamValue;
 
 #[test]
 fn the_shipped_ones_are_there_and_native() {
@@ -70,6 +73,25 @@ fn scripts_compute_what_they_say() {
     for (text, expected) in cases {
         assert_eq!(answer(text, &values), expected, "{text}");
     }
+}
+
+#[test]
+fn an_aggregation_may_take_parameters() {
+    let takes = "fn aggregate(w, params) { w.quantile(params.q) + params.add }";
+    let library = library(&[
+        ("aggregations/x.rhai", takes),
+        ("aggregations/y.rhai", "fn aggregate(w) { w.max() + 1 }"),
+    ]);
+    let params =
+        BTreeMap::from([("q".to_owned(), ParamValue::Float(0.5)), ("add".to_owned(), ParamValue::Int(10))]);
+    let reducer = library.aggregation_with("x", &params).unwrap();
+    assert_eq!(reducer.reduce(&window(&[1.0, 2.0, 3.0])).unwrap(), Reduced::Number(12.0));
+    assert!(
+        library.aggregation("x").unwrap().reduce(&window(&[1.0])).is_err(),
+        "without them there is no number"
+    );
+    assert!(library.aggregation_with("y", &params).is_none());
+    assert!(library.aggregation_with("z", &params).is_none());
 }
 
 #[test]
