@@ -2,18 +2,33 @@
 
 use std::time::Duration;
 
-use sereno_client::{ClientError, Timeouts};
+use sereno_client::{Client, ClientError, Options, Timeouts};
 
-use crate::Context;
+use crate::{Context, Stop};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LAST_PAUSE: Duration = Duration::from_secs(4);
 
 impl Context<'_> {
-    pub(crate) fn timeouts(&self) -> Timeouts {
-        Timeouts { connect: self.server.timeout, answer: self.server.timeout }
+    /// Which server, and how to behave towards it. Nothing is tried twice: see [`Context::patiently`], which tells.
+    pub(crate) fn options(&self) -> Options {
+        let timeout = self.server.timeout;
+        Options {
+            token: self.server.token.clone(),
+            client: concat!("sereno ", env!("CARGO_PKG_VERSION")).into(),
+            timeouts: Timeouts { connect: timeout, answer: timeout },
+            retries: 0,
+            ..Options::new(&self.server.address)
+        }
     }
 
-    /// Does `attempt`, again while the connection is refused, with a pause that doubles: 250 ms, 500 ms, 1 s, 2 s.
+    /// A connection that asks.
+    pub(crate) async fn client(&mut self) -> Result<Client, Stop> {
+        let options = self.options();
+        Ok(self.patiently(async || Client::connect(&options).await).await?)
+    }
+
+    /// Does `attempt`, again while the connection is refused, with a pause that doubles: 250 ms, 500 ms, … 4 s.
     pub(crate) async fn patiently<T>(
         &mut self,
         attempt: impl AsyncFn() -> Result<T, ClientError>,
@@ -27,7 +42,7 @@ impl Context<'_> {
             let address = &self.server.address;
             self.console.say(format_args!("nobody listens at `{address}`, trying again in {pause:?}"));
             tokio::time::sleep(pause).await;
-            pause *= 2;
+            pause = (pause * 2).min(LAST_PAUSE);
         }
         attempt().await
     }

@@ -17,6 +17,10 @@ pub struct Console {
     pub color: bool,
     /// Columns of the terminal.
     pub width: usize,
+    /// Rows of the terminal.
+    pub height: usize,
+    /// Whether the terminal shows more than ASCII.
+    pub utf8: bool,
 }
 
 impl Console {
@@ -26,13 +30,16 @@ impl Console {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let out_is_tty = io::stdout().is_terminal();
+        let size = terminal_size::terminal_size();
         Self {
             out: Box::new(BufWriter::new(io::stdout())),
             err: Box::new(io::stderr()),
             out_is_tty,
             err_is_tty: io::stderr().is_terminal(),
             color: out_is_tty && !set("NO_COLOR") && !dumb,
-            width: terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0)),
+            width: size.map_or(80, |(width, _)| usize::from(width.0)),
+            height: size.map_or(24, |(_, height)| usize::from(height.0)),
+            utf8: locale_is_utf8(),
         }
     }
 
@@ -42,12 +49,21 @@ impl Console {
     }
 }
 
+/// What the locale says, the strongest of its variables first.
+fn locale_is_utf8() -> bool {
+    let variables = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter();
+    let locale = variables.filter_map(std::env::var_os).find(|value| !value.is_empty());
+    let locale = locale.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
 /// Colours of a terminal, in the order of their codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Color {
     Red = 31,
     Green = 32,
     Yellow = 33,
+    Blue = 34,
     Grey = 90,
 }
 

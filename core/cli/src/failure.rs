@@ -4,7 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use sereno_client::messages::Code;
 use sereno_client::{ClientError, Waiting};
+
+use crate::console::printable;
 
 /// The exit code of `sereno`. Scripts depend on these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +43,18 @@ pub struct Failure {
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
+    /// Whether it passes: the server is busy, or starts.
+    pub(crate) passes: bool,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), causes: Vec::new(), hint: None }
+        Self { exit, message: message.into(), causes: Vec::new(), hint: None, passes: false }
+    }
+
+    pub(crate) fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
     }
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
@@ -55,7 +65,14 @@ impl Failure {
     pub(crate) fn of(exit: Exit, error: &dyn Error) -> Self {
         let causes =
             std::iter::successors(error.source(), |cause| (*cause).source()).map(ToString::to_string);
-        Self { exit, message: error.to_string(), causes: causes.collect(), hint: None }
+        Self { causes: causes.collect(), ..Self::new(exit, error.to_string()) }
+    }
+}
+
+impl Failure {
+    fn make_printable(&mut self) {
+        let texts = self.causes.iter_mut().chain(&mut self.hint).chain([&mut self.message]);
+        texts.for_each(|text| *text = printable(text).into_owned());
     }
 }
 
@@ -87,30 +104,55 @@ impl From<io::Error> for Stop {
     }
 }
 
+const NOBODY_THERE: &str = "start `serenod`, or name the server with `--server HOST:PORT`, SERENO_SERVER or `sereno context use NAME`";
+
 impl From<ClientError> for Stop {
     fn from(error: ClientError) -> Self {
         let (exit, hint) = match &error {
-            ClientError::Connect { .. } => (
-                Exit::Unreachable,
-                "start `serenod`, or name the server with `--server HOST:PORT` or SERENO_SERVER",
-            ),
-            ClientError::Closed { waiting: Waiting::Notification, .. } => {
-                (Exit::Unreachable, "the server died, or dropped a monitor that read too slowly; watch again")
+            ClientError::Connect { .. } => (Exit::Unreachable, NOBODY_THERE),
+            ClientError::Closed { waiting: Waiting::Handshake, .. } | ClientError::Format { .. } => {
+                (Exit::Unreachable, "check the port: `serenod` says where it listens when it starts")
             }
             ClientError::Connection { .. } | ClientError::Closed { .. } => (
                 Exit::Unreachable,
-                "the server's log tells why; a metric without its status may be stored or not",
+                "the server's log tells why; what was not answered may have been done or not",
             ),
             ClientError::Timeout { .. } => {
                 (Exit::Timeout, "is the server overloaded? `--timeout` waits longer")
             }
-            ClientError::Format { .. } => {
-                (Exit::Unreachable, "check the port: `serenod` says where it listens when it starts")
-            }
-            ClientError::Refused { .. } => {
-                (Exit::Refused, "the server is too busy now; try again in a moment")
+            ClientError::Unauthorized { .. } => (
+                Exit::Refused,
+                "name the file with the server's token: `--token-file PATH`, or set SERENO_TOKEN, or use a context",
+            ),
+            ClientError::Server { error, .. } => of_code(error.code),
+            ClientError::TooLarge { .. } => (Exit::Refused, "ask for less at a time"),
+            ClientError::Unexpected { .. } | ClientError::WriterClosed => {
+                (Exit::Refused, "this is a bug of Sereno: please report it, with the message above")
             }
         };
-        Failure::of(exit, &error).hint(hint).into()
+        // What this program can do about a token, it knows better.
+        let of_server = error.hint().filter(|_| !matches!(error, ClientError::Unauthorized { .. }));
+        let mut failure = Failure::of(exit, &error).hint(of_server.unwrap_or(hint));
+        failure.passes = matches!(error.code(), Some(Code::Overloaded | Code::Recovering));
+        let diagnostics = error.server().map(|error| error.diagnostics.as_slice()).unwrap_or_default();
+        failure.causes.extend(diagnostics.iter().map(|diagnostic| diagnostic.message.clone()));
+        // What a server says comes from elsewhere.
+        failure.make_printable();
+        failure.into()
+    }
+}
+
+/// How a refusal ends the command, and what to do where the server does not say it.
+const fn of_code(code: Code) -> (Exit, &'static str) {
+    match code {
+        Code::NotFound => (Exit::Negative, "check the spelling"),
+        Code::Invalid => (Exit::Usage, "`--help` tells what the command takes"),
+        Code::Deadline => (Exit::Timeout, "ask for less, or wait longer with `--timeout`"),
+        Code::Overloaded => (Exit::Refused, "the server is too busy now; try again in a moment"),
+        Code::Recovering => (Exit::Refused, "the server reads its log back; try again in a moment"),
+        Code::Limit => (Exit::Refused, "ask for less: a shorter period, fewer series or longer windows"),
+        Code::Unsupported => (Exit::Refused, "the server is older than this program"),
+        Code::Closing => (Exit::Unreachable, "the server is shutting down; try again in a moment"),
+        _ => (Exit::Refused, "the server's log tells why"),
     }
 }

@@ -7,17 +7,28 @@
 //!
 //! Not here: what is said to the server (`sereno-client`), what makes a rule file valid (`sereno-rules`).
 
+mod alerts;
 mod args;
+mod blocks;
 mod connect;
 mod console;
+mod context;
 mod failure;
+mod info;
+mod labels;
+mod lines;
+mod man;
 mod monitor;
+mod output;
 mod parse;
+mod plot;
 mod query;
 mod ramp;
 mod rules;
 mod send;
+mod series;
 mod storage;
+mod top;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -29,7 +40,7 @@ use sereno_runtime::{Clock, SystemClock};
 pub use console::Console;
 pub use failure::{Exit, Failure, Stop};
 
-use args::{Check, Cli, Command, Rules, Server};
+use args::{Cli, Command, Server};
 
 /// The executable: the process's arguments, streams and clock.
 #[must_use]
@@ -38,15 +49,25 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
+/// Looks a variable of the environment up.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Runs one command line, the executable's name first, in the process's environment.
+pub fn run(args: impl IntoIterator<Item = OsString>, console: Console, clock: &dyn Clock) -> Exit {
+    run_in(args, console, clock, &|name| std::env::var(name).ok())
+}
+
 /// Runs one command line, the executable's name first.
-pub fn run(args: impl IntoIterator<Item = OsString>, mut console: Console, clock: &dyn Clock) -> Exit {
+pub fn run_in(
+    args: impl IntoIterator<Item = OsString>,
+    mut console: Console,
+    clock: &dyn Clock,
+    environment: Environment<'_>,
+) -> Exit {
     let command = Cli::command().term_width(console.width.min(100));
     let parsed = command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
     let result = match parsed {
-        Ok(cli) => {
-            let mut context = Context { console: &mut console, clock, server: &cli.server };
-            execute(&cli.command, &mut context)
-        }
+        Ok(cli) => execute(&cli, &mut console, clock, environment),
         Err(error) => return explain(&error, &mut console),
     };
     let result = result.and_then(|()| Ok(console.out.flush()?));
@@ -61,29 +82,49 @@ pub fn run(args: impl IntoIterator<Item = OsString>, mut console: Console, clock
     }
 }
 
-/// What every command works with.
+/// What every command that talks to a server works with.
 struct Context<'a> {
     console: &'a mut Console,
     clock: &'a dyn Clock,
     server: &'a Server,
 }
 
-fn execute(command: &Command, context: &mut Context<'_>) -> Result<(), Stop> {
+/// First the commands that need no server, and then no address either.
+fn execute(
+    cli: &Cli,
+    console: &mut Console,
+    clock: &dyn Clock,
+    environment: Environment<'_>,
+) -> Result<(), Stop> {
+    match &cli.command {
+        Command::Rules(rules::Command::Check(args)) | Command::Check(rules::Check::Rules(args)) => {
+            return rules::check::run(args, console);
+        }
+        Command::Context(args) => return context::run(args, &cli.globals, console, environment),
+        Command::Completions { shell } => return man::completions(*shell, console),
+        Command::Man(args) => return man::run(args, console),
+        _ => {}
+    }
+    let server = context::resolve(&cli.globals, console, environment)?;
+    ask(&cli.command, &mut Context { console, clock, server: &server })
+}
+
+fn ask(command: &Command, context: &mut Context<'_>) -> Result<(), Stop> {
     match command {
         Command::Send(args) => block_on(send::run(args, context)),
         Command::Ramp(args) => block_on(ramp::run(args, context)),
         Command::Query(args) => block_on(query::run(args, context)),
+        Command::Series(args) => block_on(series::run(args, context)),
+        Command::Labels(args) => block_on(labels::run(args, context)),
+        Command::Names(args) => block_on(labels::names(args, context)),
         Command::Monitor(args) => block_on(monitor::run(args, context)),
+        Command::Top(args) => block_on(top::run(args, context)),
+        Command::Alerts(args) => block_on(alerts::run(args, context)),
+        Command::Rules(command) => block_on(rules::run(command, context)),
+        Command::Reload(args) => block_on(rules::reload(args, context)),
+        Command::Info(args) => block_on(info::run(args, context)),
         Command::Storage(args) => block_on(storage::run(args, context)),
-        Command::Rules(Rules::Check(args)) | Command::Check(Check::Rules(args)) => {
-            rules::check(args, context)
-        }
-        Command::Completions { shell } => {
-            // To memory first: the generator panics when it cannot write.
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "sereno", &mut script);
-            Ok(context.console.out.write_all(&script)?)
-        }
+        Command::Check(_) | Command::Context(_) | Command::Completions { .. } | Command::Man(_) => Ok(()),
     }
 }
 

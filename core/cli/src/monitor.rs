@@ -1,80 +1,84 @@
-//! `sereno monitor`: notifications as they come.
+//! `sereno monitor`: notifications as they come. Losses of the connection, gaps and what is missing are told on stderr;
+//! the stream goes on where it was.
+
+mod args;
+mod print;
 
 use std::io::Write;
 
-use serde::Serialize;
-use sereno_client::Notice;
+use sereno_client::{Monitor, Notice};
 
-use crate::args::{Monitor, Stream};
-use crate::console::{Color, Console, printable};
-use crate::{Context, Stop, parse};
+use crate::console::{Console, printable};
+use crate::{Context, Stop, alerts};
+pub(crate) use args::Args;
+use args::Stream;
 
-pub(crate) async fn run(args: &Monitor, context: &mut Context<'_>) -> Result<(), Stop> {
-    let (address, timeouts) = (&context.server.address, context.timeouts());
-    let connect = async || sereno_client::Monitor::connect(address, timeouts).await;
+pub(crate) async fn run(args: &Args, context: &mut Context<'_>) -> Result<(), Stop> {
+    let (options, request) = (context.options(), args.request(context.clock.now()));
+    let connect = async || Monitor::open(&options, request.clone()).await;
     let mut monitor = context.patiently(connect).await?;
-    let console = &mut *context.console;
+    let (address, console) = (&context.server.address, &mut *context.console);
     if console.err_is_tty {
         console.say(format_args!("watching `{address}`, Ctrl-C ends"));
     }
-    while let Some(notice) = monitor.next().await? {
-        match args.output {
-            Stream::Plain => print(&notice, console)?,
-            Stream::Json => print_json(&notice, console)?,
+    let mut left = args.count;
+    let ended = tokio::signal::ctrl_c();
+    tokio::pin!(ended);
+    while left != Some(0) {
+        let notice = tokio::select! {
+            _ = &mut ended => {
+                farewell(&monitor, console);
+                break;
+            }
+            notice = monitor.next() => notice?,
+        };
+        if matches!(notice, Notice::Event(_)) {
+            left = left.map(|left| left - 1);
         }
+        tell(&notice, address, args.output, console)?;
         // A notification is worth its own write: whoever reads the pipe waits for it.
         console.out.flush()?;
     }
-    console.say(format_args!("`{address}` is shutting down"));
     Ok(())
 }
 
-fn print(notice: &Notice, console: &mut Console) -> Result<(), Stop> {
-    let (time, message) = (parse::format_time(notice.time), printable(&notice.message));
-    match console.color {
-        true => {
-            writeln!(console.out, "{} {}", Color::Grey.paint(&time), color(&notice.message).paint(&message))?
+/// How to go on later.
+fn farewell(monitor: &Monitor, console: &mut Console) {
+    if let Some(position) = monitor.position().filter(|_| console.err_is_tty) {
+        console.say(format_args!("`--since {}` goes on from here", print::position(&position)));
+    }
+}
+
+fn tell(notice: &Notice, address: &str, form: Stream, console: &mut Console) -> std::io::Result<()> {
+    match notice {
+        Notice::Snapshot(snapshot) => {
+            if console.err_is_tty && !snapshot.alerts.is_empty() {
+                console.say(format_args!("{} already:", alerts::fires(snapshot.alerts.len())));
+            }
+            print::snapshot(snapshot, form, console)?;
         }
-        false => writeln!(console.out, "{time} {message}")?,
+        Notice::Event(event) => print::event(event, form, console)?,
+        Notice::Gap { missed } => {
+            match missed {
+                Some(1) => console.say("1 notification is missing here"),
+                Some(missed) => console.say(format_args!("{missed} notifications are missing here")),
+                None => console.say("notifications may be missing here, and nobody knows how many"),
+            }
+            print::gap(*missed, form, console)?;
+        }
+        Notice::Heartbeat(_) => {}
+        Notice::Lost(error) => {
+            console.say(format_args!("{}; trying again", printable(&error.to_string())));
+        }
+        Notice::Resumed => {
+            console.say(format_args!("connected to `{address}` again; what was missed follows"))
+        }
+        Notice::Stopping => {
+            console.say(format_args!("`{address}` is shutting down; waiting for it to come back"))
+        }
     }
     Ok(())
-}
-
-fn print_json(notice: &Notice, console: &mut Console) -> Result<(), Stop> {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        time: String,
-        message: &'a str,
-    }
-    let line = Line { time: parse::format_time(notice.time), message: &notice.message };
-    serde_json::to_writer(&mut console.out, &line).map_err(std::io::Error::from)?;
-    Ok(console.out.write_all(b"\n")?)
-}
-
-/// Version 1 carries no kind, so it is taken from the message: `kind: …` where the rule has words of its own, else
-/// `rule: kind, …`. What names no kind fires.
-fn color(message: &str) -> Color {
-    let mut words = message.splitn(3, ": ").take(2).filter_map(|part| part.split(',').next());
-    let kind = words.find_map(|word| match word {
-        "resolved" => Some(Color::Green),
-        "closed" => Some(Color::Grey),
-        "still" => Some(Color::Yellow),
-        _ => None,
-    });
-    kind.unwrap_or(Color::Red)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kind_is_in_the_message() {
-        assert_eq!(color("foo_high: mean(foo) over 15s is 12 (>= 10), highest 14"), Color::Red);
-        assert_eq!(color("foo_high: resolved, mean(foo) over 15s is 3"), Color::Green);
-        assert_eq!(color("foo_high: closed, the rule was removed"), Color::Grey);
-        assert_eq!(color("resolved: the disk has room"), Color::Green);
-        assert_eq!(color("still: the disk is full"), Color::Yellow);
-        assert_eq!(color("the disk is full"), Color::Red);
-    }
-}
+mod tests;

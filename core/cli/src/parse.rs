@@ -3,36 +3,21 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use sereno_client::v1::{Metric, Query};
-use sereno_model::{Selector, SeriesKey, Timestamp};
+use sereno_model::{SeriesKey, TextError, Timestamp};
 use sereno_runtime::units;
 
-/// A metric id that version 1 of the protocol can carry.
-pub(crate) fn metric(text: &str) -> Result<String, String> {
-    let labelled = |selector: &Selector| !selector.matchers.is_empty();
-    if text.parse().is_ok_and(|selector| labelled(&selector)) {
-        return Err("version 1 of the protocol carries a metric's name alone, without labels".into());
-    }
-    // A quoted name, `{"odd{name"}`, means what is inside the quotes; what is no text form stands for itself.
-    let name = text.parse::<SeriesKey>().map_or_else(|_| text.to_owned(), |key| key.name().to_owned());
-    Metric::new(&name, 0).map_err(|error| error.to_string())?;
-    Ok(name)
+use crate::lines::number;
+
+/// One series, `name{label="v"}`.
+pub(crate) fn series(text: &str) -> Result<SeriesKey, String> {
+    text.parse().map_err(|error: TextError| error.to_string())
 }
 
-/// The name of an aggregation that version 1 of the protocol can carry.
-pub(crate) fn aggregation(text: &str) -> Result<String, String> {
-    Query::new("any", text, 0.0).map_err(|error| error.to_string())?;
-    Ok(text.to_owned())
-}
-
-/// A value that version 1 of the protocol can carry.
-pub(crate) fn value(text: &str) -> Result<u32, String> {
-    let number: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
-    let whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
-    // The range was just checked.
-    whole
-        .then_some(number as u32)
-        .ok_or_else(|| format!("version 1 of the protocol carries whole numbers from 0 to {}", u32::MAX))
+/// A label, `name=value`.
+pub(crate) fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it is a label like `env=prod`")?;
+    SeriesKey::new("any", [(name, value)]).map_err(|error| error.to_string())?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Seconds, from `15s` or plain `15` or `0.5`; 0 is allowed.
@@ -90,7 +75,7 @@ impl When {
     }
 }
 
-/// RFC 3339 (without an offset: UTC), Unix seconds, `now`, or `-1h`.
+/// RFC 3339 (without an offset: UTC), a Unix time in s, ms, us or ns, `now`, or `-1h`.
 pub(crate) fn when(text: &str) -> Result<When, String> {
     if text == "now" {
         return Ok(When::Ago(Duration::ZERO));
@@ -98,13 +83,13 @@ pub(crate) fn when(text: &str) -> Result<When, String> {
     if let Some(ago) = text.strip_prefix('-') {
         return units::parse_duration(ago).map(When::Ago);
     }
-    let unix = text.parse::<f64>().ok().filter(|secs| secs.is_finite()).and_then(Timestamp::from_secs_f64);
-    unix.or_else(|| rfc3339(text)).map(When::At).ok_or_else(|| {
-        "it is a time like `2026-11-23T08:00:00Z`, Unix seconds, `now`, or a time ago like `-1h`".into()
+    number::unix_time(text.as_bytes()).or_else(|| rfc3339(text)).map(When::At).ok_or_else(|| {
+        "it is a time like `2026-11-23T08:00:00Z`, a Unix time, `now`, or a time ago like `-1h`".into()
     })
 }
 
-fn rfc3339(text: &str) -> Option<Timestamp> {
+/// RFC 3339; without an offset it is UTC.
+pub(crate) fn rfc3339(text: &str) -> Option<Timestamp> {
     let (local, offset_secs) = match text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) {
         Some((local, offset)) if offset.starts_with(['+', '-']) && local.contains(':') => {
             (local, offset_secs(offset)?)
@@ -153,27 +138,6 @@ mod tests {
             assert!(when(text).is_err(), "{text}");
         }
         assert_eq!(format_time(Timestamp::from_millis(1_500_000_000_250)), "2017-07-14T02:40:00.250Z");
-    }
-
-    #[test]
-    fn values_are_what_the_protocol_carries() {
-        assert_eq!((value("42"), value("1e3"), value("4294967295")), (Ok(42), Ok(1_000), Ok(u32::MAX)));
-        let refused = Err("version 1 of the protocol carries whole numbers from 0 to 4294967295".to_owned());
-        for text in ["3.5", "-1", "4294967296", "NaN", "inf"] {
-            assert_eq!(value(text), refused, "{text}");
-        }
-    }
-
-    #[test]
-    fn metrics_are_names_without_labels() {
-        assert_eq!(metric("cpu.load"), Ok("cpu.load".into()));
-        assert_eq!(metric("odd{name"), Ok("odd{name".into()));
-        assert_eq!(metric(r#"{"odd{name"}"#), Ok("odd{name".into()));
-        assert_eq!(
-            metric(r#"cpu{host="a"}"#),
-            Err("version 1 of the protocol carries a metric's name alone, without labels".into())
-        );
-        assert_eq!(metric(""), Err("the metric id is empty".into()));
     }
 
     #[test]

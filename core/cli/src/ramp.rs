@@ -1,73 +1,136 @@
-//! `sereno ramp`: puts load on a server and measures how it answers. One connection, one metric at a time, each sent
-//! when the schedule says, or at once when it is late; so the count is exact and a slow server only takes longer.
+//! `sereno ramp`: puts load on a server and measures how it answers. The load is open: a request is sent when the schedule
+//! says, whatever became of those before it, and its round trip counts from that time on. So a server that stalls shows in
+//! the figures as it would to whoever waits for it.
 
 mod latency;
+mod load;
+mod pace;
+mod report;
 mod schedule;
 
-use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sereno_client::v1::{Metric, Status};
-use sereno_client::{ClientError, Sender};
-use sereno_runtime::Clock;
+use sereno_model::SeriesKey;
+use sereno_runtime::{Clock, SystemClock};
 
-use crate::args::Ramp;
-use crate::{Context, Exit, Failure, Stop};
-use latency::Latencies;
+use crate::{Context, Exit, Failure, Stop, parse};
+use load::Load;
+use pace::Pace;
+use report::Report;
 use schedule::Schedule;
 
-const STATUSES: [Status; 6] = [
-    Status::Ok,
-    Status::ServerUnavailable,
-    Status::ServerError,
-    Status::Empty,
-    Status::DoesNotExist,
-    Status::BadFormat,
-];
+const EXAMPLES: &str = "\
+Examples:
+  sereno ramp constant foo 60s 100 100
+  sereno ramp linear load 2m 1 5000 --series 1000 --label env=test
+  sereno ramp exponential load 30s 100 1000000 --batch 1000 --connections 4 -o json
 
-pub(crate) async fn run(args: &Ramp, context: &mut Context<'_>) -> Result<(), Stop> {
+A round trip counts from the time when its request was due, also where the request had to wait until
+fewer than --in-flight others waited for their answers.";
+
+/// How the rate goes from INITIAL to FINAL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Strategy {
+    /// It stays at INITIAL
+    Constant,
+    /// By equal steps
+    Linear,
+    /// By equal factors
+    Exponential,
+}
+
+/// The form of the figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// For eyes
+    Plain,
+    /// One object
+    Json,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// How the rate goes from INITIAL to FINAL
+    strategy: Strategy,
+    /// The metric; its values are 1, 2, 3, …
+    #[arg(value_parser = parse::series)]
+    metric: SeriesKey,
+    /// How long, like `60s`, `2m`, or plain seconds
+    #[arg(value_parser = parse::span)]
+    duration: Duration,
+    /// Metrics per second at the start
+    #[arg(value_parser = parse::rate)]
+    initial: f64,
+    /// Metrics per second at the end
+    #[arg(value_parser = parse::rate, value_name = "FINAL")]
+    last: f64,
+    /// How many series take turns, told apart by the label `series`; one has no such label
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    series: u32,
+    /// A label of all series; may be given several times
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse::label)]
+    labels: Vec<(String, String)>,
+    /// Metrics in a request
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    batch: u32,
+    /// Connections that take turns
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    connections: u32,
+    /// Requests that may wait for their answers at once, on all connections
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    in_flight: u32,
+    /// The form of the figures
+    #[arg(short, long, value_name = "FORM", default_value = "plain")]
+    output: Form,
+}
+
+pub(crate) async fn run(args: &Args, context: &mut Context<'_>) -> Result<(), Stop> {
     let schedule = Schedule::new(args.strategy, args.duration, args.initial, args.last)?;
-    let (address, timeouts) = (&context.server.address, context.timeouts());
-    let mut sender = context.patiently(async || Sender::connect(address, timeouts).await).await?;
+    let series = args.keys().map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let mut clients = Vec::new();
+    for _ in 0..args.connections {
+        clients.push(context.client().await?);
+    }
+    let in_flight_max = args.in_flight as usize;
+    let mut load = Load::prepare(clients, &series, in_flight_max).await?;
 
     let bar = progress_bar(schedule.count(), context.console.err_is_tty);
-    let mut report = Report::default();
+    let offered = f64::from(schedule.count()) / args.duration.as_secs_f64();
+    let mut report = Report::of_offer(offered);
+    let no_thread = |error| Failure::of(Exit::Negative, &error).hint("the system is out of threads");
+    // A clock that starts now, and that the thread of the pace can keep.
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mut pace = Pace::start(schedule, args.batch, Arc::clone(&clock)).map_err(no_thread)?;
     let ended = tokio::select! {
         biased;
-        ended = load(&args.metric, &schedule, &mut sender, context.clock, &mut report, &bar) => ended,
+        ended = load.run(&mut pace, &clock, &mut report, &bar) => ended,
         // A user who has seen enough still gets the figures.
         _ = tokio::signal::ctrl_c() => Ok(()),
     };
     bar.finish_and_clear();
-    report.print(&mut context.console.out)?;
+    match args.output {
+        Form::Plain => report.print(&mut context.console.out)?,
+        Form::Json => report.print_json(&mut context.console.out)?,
+    }
     ended?;
-    report.judge(address)
+    Ok(report.judge(&context.server.address)?)
 }
 
-async fn load(
-    metric: &str,
-    schedule: &Schedule,
-    sender: &mut Sender,
-    clock: &dyn Clock,
-    report: &mut Report,
-    bar: &ProgressBar,
-) -> Result<(), Stop> {
-    let start = clock.monotonic();
-    for value in 1..=schedule.count() {
-        let metric = Metric::new(metric, value).map_err(|error| Failure::of(Exit::Usage, &error))?;
-        let mut sent_at = clock.monotonic() - start;
-        let due = schedule.arrival(value);
-        if due > sent_at {
-            tokio::time::sleep(due - sent_at).await;
-            sent_at = clock.monotonic() - start;
-        }
-        let answer: Result<Status, ClientError> = sender.send(metric).await;
-        report.elapsed = clock.monotonic() - start;
-        report.add(answer?, report.elapsed - sent_at);
-        bar.inc(1);
+impl Args {
+    /// The series that take turns.
+    fn keys(&self) -> Result<Vec<SeriesKey>, sereno_model::KeyError> {
+        let given = self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let labels: Vec<(&str, &str)> = self.metric.labels().chain(given).collect();
+        let key = |number: u32| {
+            let number = number.to_string();
+            let own = (self.series > 1).then_some(("series", number.as_str()));
+            SeriesKey::new(self.metric.name(), labels.iter().copied().chain(own))
+        };
+        (1..=self.series).map(key).collect()
     }
-    Ok(())
 }
 
 fn progress_bar(count: u32, err_is_tty: bool) -> ProgressBar {
@@ -75,49 +138,4 @@ fn progress_bar(count: u32, err_is_tty: bool) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec}, {eta} left");
     ProgressBar::with_draw_target(Some(count.into()), target)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// What came of it.
-#[derive(Default)]
-struct Report {
-    latencies: Latencies,
-    counts: [u64; STATUSES.len()],
-    elapsed: Duration,
-}
-
-impl Report {
-    fn add(&mut self, status: Status, round_trip: Duration) {
-        self.latencies.record(round_trip);
-        if let Some(index) = STATUSES.iter().position(|known| *known == status) {
-            self.counts[index] += 1;
-        }
-    }
-
-    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let (sent, secs) = (self.latencies.count(), self.elapsed.as_secs_f64());
-        let per_second = if secs > 0.0 { sent as f64 / secs } else { 0.0 };
-        writeln!(out, "{sent} metrics in {secs:.2} s, {per_second:.1} per second")?;
-        for (status, count) in STATUSES.iter().zip(self.counts).filter(|(_, count)| *count > 0) {
-            writeln!(out, "  {:<20}{count:>10}", status.as_str())?;
-        }
-        let Some(summary) = self.latencies.summary() else { return Ok(()) };
-        writeln!(out, "round trips in ms")?;
-        for (name, round_trip) in summary {
-            writeln!(out, "  {name:<20}{:>10.3}", round_trip.as_secs_f64() * 1e3)?;
-        }
-        Ok(())
-    }
-
-    fn judge(&self, address: &str) -> Result<(), Stop> {
-        let [ok, ..] = self.counts;
-        match self.latencies.count() - ok {
-            0 => Ok(()),
-            refused => Err(Failure::new(
-                Exit::Refused,
-                format!("`{address}` refused {refused} of {} metrics", self.latencies.count()),
-            )
-            .hint("lower the rate, or give the server more metric handlers and longer queues")
-            .into()),
-        }
-    }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::args::Strategy;
+use super::Strategy;
 use crate::{Exit, Failure};
 
 pub(super) struct Schedule {
