@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod mount;
+pub mod proxy;
 pub mod rng;
 pub mod server;
 pub mod traffic;

@@ -24,6 +24,12 @@ impl Rng {
         (mixed ^ (mixed >> 31)) % end
     }
 
+    /// Another source of chance, which this one determines.
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
+        Self(self.below(u64::MAX))
+    }
+
     /// One of several.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]

@@ -45,14 +45,29 @@ impl Folder {
         self
     }
 
+    /// The same with another section `server`.
+    ///
+    /// # Panics
+    /// The configuration cannot be read or written.
+    #[must_use]
+    pub fn with_server(self, section: &str) -> Self {
+        self.set_section("server", section);
+        self
+    }
+
     /// Has the next start find another section `storage`.
     ///
     /// # Panics
     /// The configuration cannot be read or written.
     pub fn set_storage(&self, section: &str) {
+        self.set_section("storage", section);
+    }
+
+    fn set_section(&self, name: &str, section: &str) {
         let config = fs::read_to_string(self.path("server.yaml")).expect("a file");
-        let line = |line: &str| match line.starts_with("storage:") {
-            true => format!("storage: {section}\n"),
+        let start = format!("{name}:");
+        let line = |line: &str| match line.starts_with(&start) {
+            true => format!("{name}: {section}\n"),
             false => format!("{line}\n"),
         };
         self.write("server.yaml", &config.lines().map(line).collect::<String>());
@@ -106,6 +121,9 @@ impl Folder {
         Server { child, log, address: SocketAddr::from(([127, 0, 0, 1], 0)) }
     }
 }
+
+/// So much of the log is told when a test fails.
+const TOLD_MAX: usize = 40;
 
 fn address(line: &str) -> Option<SocketAddr> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
@@ -165,6 +183,32 @@ impl Server {
         self.child.try_wait().expect("a process").is_none()
     }
 
+    /// How much memory it has in the machine now, and had at most, in bytes.
+    ///
+    /// # Panics
+    /// It has ended.
+    #[must_use]
+    pub fn memory(&self) -> (u64, u64) {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let find = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("a running process");
+            let kib: u64 = line.trim_end_matches("kB").trim().parse().expect("a number");
+            kib << 10
+        };
+        (find("VmRSS:"), find("VmHWM:"))
+    }
+
+    /// How many sockets it has open.
+    ///
+    /// # Panics
+    /// It has ended.
+    #[must_use]
+    pub fn sockets(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("a process");
+        let targets = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+    }
+
     /// Sends it a signal.
     ///
     /// # Panics
@@ -190,7 +234,12 @@ impl Server {
 }
 
 impl Drop for Server {
+    #[expect(clippy::print_stderr, reason = "tests talk to whoever runs them")]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            eprintln!("the server's last words: {:#?}", &log[log.len().saturating_sub(TOLD_MAX)..]);
+        }
         drop(self.child.kill());
         drop(self.child.wait());
     }

@@ -13,6 +13,7 @@ mod process;
 mod servers;
 mod storage;
 mod v1;
+mod v2;
 
 use std::io;
 use std::process::ExitCode;
@@ -32,8 +33,14 @@ fn main() -> ExitCode {
             Some(outcome) => outcome,
             None => return usage(),
         },
+        ["v2"] => v2::run("all").unwrap_or(Ok(())),
+        ["v2", part] => match v2::run(part) {
+            Some(outcome) => outcome,
+            None => return usage(),
+        },
         // The other processes, started by the above.
         ["storage-child", words @ ..] => storage::child(words),
+        ["cli", words @ ..] => return cli(words),
         ["serve-bare"] => servers::bare(),
         ["serve-sereno", directory] => servers::sereno(directory.as_ref()),
         _ => return usage(),
@@ -47,9 +54,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// The client `sereno`, in a process of its own.
+fn cli(words: &[&str]) -> ExitCode {
+    let args = std::iter::once("sereno").chain(words.iter().copied()).map(Into::into);
+    let exit = sereno_cli::run(args, sereno_cli::Console::of_process(), &sereno_runtime::SystemClock::new());
+    ExitCode::from(exit as u8)
+}
+
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: sereno-bench v1 [SECONDS] | idle | storage [sizes|append|memory|select|queries|ready|all]"
+        "usage: sereno-bench v1 [SECONDS] | v2 [ingest|latency|query|lines|overload|crowd|all] | idle | \
+         storage [sizes|append|memory|select|queries|ready|all]"
     );
     ExitCode::from(2)
 }

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// A running server; killed when dropped.
 pub struct Server {
@@ -24,14 +25,44 @@ impl Server {
 
     /// User and system CPU seconds that the process has used so far.
     pub fn cpu_secs(&self) -> io::Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name may hold spaces; the fields after it do not. utime and stime are the 14th and 15th of all.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks =
-            |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(f64::NAN);
-        // Linux tells 100 ticks a second on every architecture that we build for.
-        Ok((ticks(11) + ticks(12)) / 100.0)
+        cpu_secs(&self.child.id().to_string())
     }
+
+    /// Waits until the process has used next to no CPU for `time`, a minute at most.
+    pub fn wait_idle(&self, time: Duration) -> io::Result<()> {
+        for _ in 0..60 {
+            let before = self.cpu_secs()?;
+            std::thread::sleep(time);
+            if self.cpu_secs()? - before <= 0.03 * time.as_secs_f64() {
+                return Ok(());
+            }
+        }
+        Err(io::Error::other("the server does not come to rest"))
+    }
+
+    /// Bytes of memory that the process holds.
+    pub fn resident_bytes(&self) -> io::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kilobytes.map(|count| count * 1_024).ok_or_else(|| io::Error::other("no VmRSS"))
+    }
+
+    /// How many files and sockets it has open.
+    pub fn open_files(&self) -> io::Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+}
+
+/// User and system CPU seconds that a process has used so far; it is named by its number, or `self`.
+pub fn cpu_secs(process: &str) -> io::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name may hold spaces; the fields after it do not. utime and stime are the 14th and 15th of all.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks =
+        |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(f64::NAN);
+    // Linux tells 100 ticks a second on every architecture that we build for.
+    Ok((ticks(11) + ticks(12)) / 100.0)
 }
 
 impl Drop for Server {

@@ -71,16 +71,21 @@ pub fn sereno(directory: &Path) -> io::Result<()> {
     })
 }
 
-/// A folder that [`sereno`] can be started in.
+/// A folder that [`sereno`] can be started in, with a head that takes all that a short run brings.
 pub fn folder(rules: &str) -> io::Result<tempfile::TempDir> {
+    folder_with(rules, ", head_bytes_max: 8GiB", "")
+}
+
+/// The same, with more keys in the section `storage` and more in the section `server`.
+pub fn folder_with(rules: &str, storage: &str, server: &str) -> io::Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
     std::fs::create_dir(folder.path().join("rules"))?;
     std::fs::create_dir(folder.path().join("scripts"))?;
     std::fs::write(folder.path().join("rules/rules.yaml"), rules)?;
-    std::fs::write(
-        folder.path().join("server.yaml"),
-        "server: { listen: 127.0.0.1:0 }\nstorage: { directory: data, head_bytes_max: 8GiB }\n\
-         rules: { scripts: [scripts] }\nplugins: { inputs: {} }\n",
-    )?;
+    let config = format!(
+        "server: {{ listen: 127.0.0.1:0{server} }}\nstorage: {{ directory: data{storage} }}\n\
+         rules: {{ scripts: [scripts] }}\nplugins: {{ inputs: {{}} }}\n"
+    );
+    std::fs::write(folder.path().join("server.yaml"), config)?;
     Ok(folder)
 }

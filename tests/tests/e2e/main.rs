@@ -7,10 +7,16 @@
 
 mod bytes;
 mod crash;
+mod crowd;
+mod cuts;
 mod full_disk;
 mod hostile;
 mod monitors;
+mod monitors_v2;
+mod overload;
 mod rules;
 mod scenarios;
+mod session;
 mod shutdown;
+mod v2;
 mod verify;

@@ -17,7 +17,7 @@ mod ready;
 mod select;
 mod setup;
 mod sizes;
-mod table;
+pub mod table;
 mod usage;
 
 use std::io;
