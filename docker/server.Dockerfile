@@ -27,5 +27,5 @@ VOLUME /data
 EXPOSE 5678
 # It answers, and what the machine tells about itself arrives. Override it where the input `host` is switched off.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["/usr/local/bin/sereno", "query", "host.cpu.usage", "last", "0", "--last", "1m"]
+    CMD ["/usr/local/bin/sereno", "info"]
 ENTRYPOINT ["/usr/local/bin/serenod", "--config", "/etc/sereno/config/server.yaml"]
