@@ -2,8 +2,8 @@
 //!
 //! A store that is offered more than it can take fills its queues, or its log, and then refuses: and to refuse costs nearly
 //! as much as to store. With eight clients that send without waiting, a fifth of what could have been stored was lost to
-//! that. So a session reads more slowly from the moment that the store is rather
-//! full, the more slowly the fuller it is, by the samples that it brings: those who send little notice nothing.
+//! that. So a session reads more slowly from the moment that the store is rather full, the more slowly the fuller it is, by
+//! the samples that it brings: those who send little notice nothing.
 
 use std::time::Duration;
 

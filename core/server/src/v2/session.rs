@@ -375,6 +375,7 @@ impl<'a> Session<'a> {
         match body {
             None => self.refuse(id, Code::Unsupported, "this server knows no such request"),
             Some(Body::Hello(_)) => self.refuse(id, Code::Invalid, "the Hello was said already"),
+            // Batches come apart from all other requests; this is for one that did not.
             Some(Body::Write(_)) => self.refuse(id, Code::Invalid, "a request has more than one body"),
             Some(Body::Ping(_)) => {
                 let time = self.handler.services.clock.now().nanos();
