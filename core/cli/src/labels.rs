@@ -49,16 +49,17 @@ pub(crate) struct Names {
     how: How,
 }
 
+/// How much of what there is, and in which form. Of `sereno series` too.
 #[derive(clap::Args, Debug)]
-struct How {
+pub(crate) struct How {
     /// List no more than this many; as many as the server gives if it is not given
     #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
-    limit: u64,
+    pub(crate) limit: u64,
     /// The form of the answer
     #[arg(short, long, value_name = "FORM")]
-    output: Option<Form>,
+    pub(crate) output: Option<Form>,
     #[command(flatten)]
-    period: Period,
+    pub(crate) period: Period,
 }
 
 pub(crate) async fn run(args: &Args, context: &mut Context<'_>) -> Result<(), Stop> {

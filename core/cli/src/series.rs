@@ -8,11 +8,11 @@ use sereno_client::messages::ListSeries;
 use sereno_model::{SeriesKey, Timestamp};
 
 use crate::console::{Console, printable};
+use crate::labels::How;
 use crate::output::csv::LabelColumns;
 use crate::output::json::{Labels, line};
 use crate::output::table::Grid;
 use crate::output::{Form, SCHEMA_VERSION};
-use crate::query::period::Period;
 use crate::query::{missing, selector};
 use crate::{Context, Exit, Failure, Stop};
 
@@ -28,36 +28,30 @@ pub(crate) struct Args {
     /// Which series: `cpu.load`, `cpu.load{host="a"}`, `cpu.*`; all if it is not given
     #[arg(value_parser = selector)]
     selector: Option<String>,
-    /// List no more than this many; as many as the server gives if it is not given
-    #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
-    limit: u64,
-    /// The form of the answer
-    #[arg(short, long, value_name = "FORM")]
-    output: Option<Form>,
     #[command(flatten)]
-    period: Period,
+    how: How,
 }
 
 pub(crate) async fn run(args: &Args, context: &mut Context<'_>) -> Result<(), Stop> {
-    let (start, end) = args.period.resolve(context.clock.now())?;
+    let (start, end) = args.how.period.resolve(context.clock.now())?;
     let request = ListSeries {
         selector: args.selector.clone().unwrap_or_default(),
         start: start.map(Timestamp::nanos),
         end: end.map(Timestamp::nanos),
-        limit: args.limit,
+        limit: args.how.limit,
     };
     let client = context.client().await?;
     let (series, total) = client.series(request).await?;
     if series.is_empty() {
         return Err(match &args.selector {
-            Some(selector) if !args.period.is_limited() => {
+            Some(selector) if !args.how.period.is_limited() => {
                 missing::explain(&client, &context.server.address, selector, 0).await?.into()
             }
-            _ => none(&context.server.address, args.period.is_limited()).into(),
+            _ => none(&context.server.address, args.how.period.is_limited()).into(),
         });
     }
     let listed = series.len() as u64;
-    print(&series, total, Form::or_default(args.output, context.console), context.console)?;
+    print(&series, total, Form::or_default(args.how.output, context.console), context.console)?;
     if total > listed {
         let told = format!(
             "these are {listed} of {total} series; a narrower selector, or `--limit`, tells of others"

@@ -37,7 +37,8 @@ pub enum Full {
     Drop,
 }
 
-/// How a writer batches, and how hard it tries.
+/// How a writer batches, and how hard it tries. What may be stored later is sent again; but for samples of series that are
+/// one too many (`Reason::SeriesLimit`), which are told as rejected: the limit may stand for days, and known series go on.
 #[derive(Clone)]
 pub struct WriterConfig {
     /// Samples in a batch, at most; fewer if the server takes fewer. 10,000 unless said otherwise.
