@@ -71,12 +71,24 @@ pub enum EventKind {
     Resolved,
     /// The instance ended for another reason; `reason` tells which. Never a recovery.
     Closed,
+    /// It fires, and there is no data any more by which to see whether it still should.
+    Stale,
+    /// It begins to fire too often; sinks are spared what follows until it is calmer.
+    Flapping,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Firing, Self::Escalated, Self::Deescalated, Self::Reminder, Self::Resolved, Self::Closed];
+    pub const ALL: [Self; 8] = [
+        Self::Firing,
+        Self::Escalated,
+        Self::Deescalated,
+        Self::Reminder,
+        Self::Resolved,
+        Self::Closed,
+        Self::Stale,
+        Self::Flapping,
+    ];
 
     /// The name in logs and on the wire.
     #[must_use]
@@ -88,6 +100,8 @@ impl EventKind {
             Self::Reminder => "reminder",
             Self::Resolved => "resolved",
             Self::Closed => "closed",
+            Self::Stale => "stale",
+            Self::Flapping => "flapping",
         }
     }
 }
@@ -128,20 +142,61 @@ pub struct Notification {
     pub instance: Vec<(String, String)>,
     /// The level; for `resolved` and `closed`, the one that ended.
     pub level: Level,
+    /// The level before, for `escalated` and `deescalated`.
+    pub previous: Option<Level>,
     /// The value that decided, where there is one.
     pub value: Option<f64>,
     /// The highest value (for `below`, the lowest) since the previous word about this instance.
     pub extreme: Option<f64>,
+    /// The highest value (for `below`, the lowest) of the whole episode, and its tick.
+    pub peak: Option<(f64, Timestamp)>,
+    /// How many samples the value was taken from, where that was looked at.
+    pub samples: Option<f64>,
     /// The tick that decided: the time that the data had.
     pub tick: Timestamp,
     /// When the instance began to fire.
     pub fired_at: Timestamp,
+    /// Which episode of the instance it is, from 1.
+    pub episode: u64,
     /// For a human; at most one line.
     pub message: String,
-    /// Why, for `closed`.
+    /// Why, where no condition decided: always for `closed`.
     pub reason: Option<String>,
+    /// Attributes that the rule gives, in order of their names; no part of any identity.
+    pub labels: Vec<(String, String)>,
+    /// Where to read what to do.
+    pub runbook: Option<String>,
+    /// The rule that mutes this one; sinks are then not told.
+    pub suppressed_by: Option<String>,
+    /// What else is to be known about it.
+    pub marks: Marks,
     /// Which generation of the rules decided.
     pub generation: u64,
+}
+
+/// What else is to be known about a notification.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a field on the wire")]
+pub struct Marks {
+    /// There is no data at this tick.
+    pub stale: bool,
+    /// The instance begins to fire too often; sinks are not told.
+    pub flapping: bool,
+    /// The rule only runs along (`mode: shadow`): neither sinks nor monitors that did not ask are told.
+    pub shadow: bool,
+    /// It was decided long after its tick, from stored samples.
+    pub late: bool,
+    /// It could not be made durable before it was told; after a crash it may be told again, or not be known.
+    pub undurable: bool,
+}
+
+impl Notification {
+    /// Whether sinks are to be told: not while something mutes it, it flaps or only runs along. That it flaps is told.
+    #[must_use]
+    pub fn is_for_sinks(&self) -> bool {
+        let calm = !self.marks.flapping || self.kind == EventKind::Flapping;
+        self.suppressed_by.is_none() && calm && !self.marks.shadow
+    }
 }
 
 /// The place of a notification in the stream of one server: `EPOCH-SEQUENCE`, both decimal, like `1767225600000-42`.

@@ -23,6 +23,8 @@ pub enum Native {
     Resets,
     Stddev,
     Median,
+    Mad,
+    Age,
     Slope,
     Quantile(f64),
     CountAbove(f64),
@@ -48,6 +50,8 @@ impl Native {
             ("resets", []) => Self::Resets,
             ("stddev", []) => Self::Stddev,
             ("median", []) => Self::Median,
+            ("mad", []) => Self::Mad,
+            ("age", []) => Self::Age,
             ("slope", []) => Self::Slope,
             ("quantile", [q]) if (0.0..=1.0).contains(q) => Self::Quantile(*q),
             ("count_above", [limit]) => Self::CountAbove(*limit),
@@ -56,7 +60,7 @@ impl Native {
         })
     }
 
-    /// The answer; a count is 0 for an empty window, everything else has no answer there.
+    /// The answer; a count is 0 for an empty window, its age is its length, and everything else has no answer there.
     #[must_use]
     pub fn answer(self, window: &Window) -> Option<f64> {
         match self {
@@ -74,6 +78,8 @@ impl Native {
             Self::Resets => window.resets(),
             Self::Stddev => window.stddev(),
             Self::Median => window.median(),
+            Self::Mad => window.mad(),
+            Self::Age => Some(window.age().as_secs_f64()),
             Self::Slope => window.slope(),
             Self::Quantile(q) => window.quantile(q),
             Self::CountAbove(limit) => Some(window.count_above(limit) as f64),

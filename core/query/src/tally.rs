@@ -56,6 +56,16 @@ impl Tally {
         Arc::new(Self { samples_max, interrupt, ..Self::default() })
     }
 
+    /// Makes the account as if it were new, with these limits; in place, if nobody else holds it: one owner can use it for
+    /// read after read.
+    pub fn renew(this: &mut Arc<Self>, samples_max: u64, interrupt: Option<Interrupt>) {
+        let fresh = Self { samples_max, interrupt, ..Self::default() };
+        match Arc::get_mut(this) {
+            Some(account) => *account = fresh,
+            None => *this = Arc::new(fresh),
+        }
+    }
+
     /// What has been read so far.
     #[must_use]
     pub fn cost(&self) -> Cost {
@@ -88,7 +98,7 @@ impl Tally {
     }
 
     /// Reads on this account; nothing once a read has failed.
-    pub(crate) fn read<T>(&self, read: impl FnOnce(&mut Reads<'_>) -> Result<T, ReadError>) -> Option<T> {
+    pub fn read<T>(&self, read: impl FnOnce(&mut Reads<'_>) -> Result<T, ReadError>) -> Option<T> {
         if self.error.get().is_some() {
             return None;
         }
@@ -98,9 +108,10 @@ impl Tally {
             None => Reads::limited(left, &|| false),
         };
         let found = read(&mut reads);
-        self.samples.fetch_add(reads.samples, Ordering::Relaxed);
-        self.rows.fetch_add(reads.rows, Ordering::Relaxed);
-        self.blocks.fetch_add(reads.blocks, Ordering::Relaxed);
+        let counts = [(&self.samples, reads.samples), (&self.rows, reads.rows), (&self.blocks, reads.blocks)];
+        for (counter, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
         match found {
             Ok(found) => Some(found),
             Err(error) => {

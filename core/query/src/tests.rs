@@ -45,12 +45,16 @@ fn an_empty_window_counts_zero_and_has_no_value() {
     assert_eq!((empty.count(), empty.is_empty(), empty.count_above(0.0)), (0, true, 0));
     for (method, arguments) in METHODS {
         let answer = Native::from_call(method, arguments).unwrap().answer(&empty);
-        assert_eq!(answer, method.starts_with("count").then_some(0.0), "{method}");
+        let expected = match method {
+            "age" => Some(100.0),
+            _ => method.starts_with("count").then_some(0.0),
+        };
+        assert_eq!(answer, expected, "{method}");
     }
     assert_eq!((empty.forecast(Duration::ZERO), empty.last_time()), (None, None));
 }
 
-const METHODS: [(&str, &[f64]); 18] = [
+const METHODS: [(&str, &[f64]); 20] = [
     ("count", &[]),
     ("sum", &[]),
     ("mean", &[]),
@@ -65,6 +69,8 @@ const METHODS: [(&str, &[f64]); 18] = [
     ("resets", &[]),
     ("stddev", &[]),
     ("median", &[]),
+    ("mad", &[]),
+    ("age", &[]),
     ("slope", &[]),
     ("quantile", &[0.25]),
     ("count_above", &[2.0]),
@@ -95,6 +101,8 @@ fn each_method_on_a_small_window() {
         1.0,
         1.5_f64.sqrt(),
         1.5,
+        0.5,
+        97.0,
         slope,
         1.0,
         1.0,
@@ -360,4 +368,25 @@ proptest! {
             prop_assert!((mean - expected).abs() < 1e-9 * 1e3);
         }
     }
+}
+
+#[test]
+fn newer_samples_weigh_more() {
+    let ewma = |values: &[f64], half_life| window(values, None).ewma(Duration::from_secs(half_life));
+    assert_eq!(ewma(&[0.0, 0.0, 7.0], 1), Some(4.0));
+    assert_eq!(ewma(&[5.0; 40], 3).map(f64::round), Some(5.0));
+    assert_eq!(ewma(&[], 3), None);
+    assert_eq!(ewma(&[1.0], 0), None);
+    assert!(ewma(&[1.0, f64::NAN], 3).unwrap().is_nan());
+    // Two thousand half-lives ago: it weighs nothing, whatever it was.
+    let long_ago = [&[f64::INFINITY][..], &[1.0; 2_000]].concat();
+    assert_eq!(ewma(&long_ago, 1), Some(1.0));
+}
+
+#[test]
+fn an_outlier_does_not_move_what_is_usual() {
+    assert_eq!(window(&[1.0, 2.0, 3.0, 4.0, 1e9], None).mad(), Some(1.0));
+    assert_eq!(window(&[1.0, f64::NAN, 3.0], None).mad(), Some(1.0));
+    assert_eq!(window(&[f64::INFINITY; 3], None).mad(), Some(0.0), "no distance from itself");
+    assert_eq!(window(&[f64::NAN], None).mad(), None);
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use sereno_model::{Sample, TimeRange};
-use sereno_storage::{ReadError, Reads, Series, Summary, Want, Windows};
+use sereno_model::{Sample, TimeRange, Timestamp};
+use sereno_storage::{LOOKBACK, ReadError, Reads, Series, Summary, Want, Windows};
 
 use crate::fold;
 use crate::tally::Tally;
@@ -70,6 +70,22 @@ impl Track {
             let series = self.stored.as_ref()?;
             self.read(|reads| series.last_before(self.range.start, reads)).flatten()
         })
+    }
+
+    /// When the newest sample was observed.
+    pub(crate) fn last_time(&self) -> Option<Timestamp> {
+        let Some(series) = self.stored.as_ref().filter(|_| self.samples.get().is_none()) else {
+            return self.samples().last().map(|sample| sample.time);
+        };
+        // One look reaches back so far; a longer window takes several.
+        let mut before = self.range.end;
+        while before > self.range.start {
+            if let Some(sample) = self.read(|reads| series.last_before(before, reads))? {
+                return Some(sample.time).filter(|time| *time >= self.range.start);
+            }
+            before = before - LOOKBACK;
+        }
+        None
     }
 
     /// The summary, of which what is wanted holds. Rows serve where they can, unless the samples are decoded anyway.

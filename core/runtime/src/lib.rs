@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod diagnostic;
 pub mod disk;
+pub mod memory_disk;
 pub mod metrics;
 pub mod open_files;
 pub mod queue;
@@ -21,6 +22,7 @@ pub mod yaml;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use diagnostic::{Diagnostic, Severity};
 pub use disk::{Disk, DiskFile, RealDisk};
+pub use memory_disk::MemoryDisk;
 pub use metrics::{Counter, Gauge, Metrics};
 pub use queue::Queue;
 pub use shutdown::Shutdown;

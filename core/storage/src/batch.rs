@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use serde::Deserialize;
 use sereno_model::Timestamp;
 
+use crate::refusals::Refusals;
 use crate::registry::SeriesId;
 
 /// A sample on its way to the store.
@@ -98,6 +99,20 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether it has to do with the state of the store, and not with what was sent.
+    pub(crate) const fn is_of_the_store(self) -> bool {
+        match self {
+            Self::QueueFull
+            | Self::MemoryFull
+            | Self::DiskFull
+            | Self::DiskFailed
+            | Self::LogFull
+            | Self::Recovering
+            | Self::Closed => true,
+            Self::TooOld | Self::TooFarAhead | Self::Retired | Self::Forgotten => false,
+        }
+    }
+
     /// The name in self-metrics and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -158,8 +173,8 @@ pub struct Append(pub(crate) Arc<Ticket>);
 
 impl Append {
     /// Of a batch that nobody has taken in.
-    pub(crate) fn refused(rows: usize, why: Refusal) -> Self {
-        let ticket = Ticket::new(1);
+    pub(crate) fn refused(rows: usize, why: Refusal, refusals: &Arc<Refusals>) -> Self {
+        let ticket = Ticket::new(1, refusals);
         ticket.complete_part((0..rows as u32).map(|row| (row, why)).collect(), 0, false);
         Self(ticket)
     }
@@ -193,6 +208,7 @@ impl Future for Append {
 pub(crate) struct Ticket {
     state: Mutex<TicketState>,
     done: Condvar,
+    refusals: Arc<Refusals>,
 }
 
 #[derive(Debug)]
@@ -203,13 +219,16 @@ struct TicketState {
 }
 
 impl Ticket {
-    pub(crate) fn new(parts: u32) -> Arc<Self> {
+    pub(crate) fn new(parts: u32, refusals: &Arc<Refusals>) -> Arc<Self> {
         let state = TicketState { parts_open: parts, outcome: Outcome::default(), waker: None };
-        Arc::new(Self { state: Mutex::new(state), done: Condvar::new() })
+        Arc::new(Self { state: Mutex::new(state), done: Condvar::new(), refusals: refusals.clone() })
     }
 
     /// One part is through, but for these rows.
     pub(crate) fn complete_part(&self, refused: Vec<(u32, Refusal)>, repeated: u32, unknown: bool) {
+        if unknown || !refused.is_empty() {
+            self.refusals.note(&refused, unknown);
+        }
         let mut state = self.lock();
         state.outcome.unknown |= unknown;
         state.outcome.repeated += repeated;

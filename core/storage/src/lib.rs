@@ -18,8 +18,8 @@
 //! * damage is reported, and never stops the store from opening.
 //!
 //! In reading order: [`batch`], [`writer`], [`numbered`] and [`wal`] (writing); [`head`], [`flush`](maintain),
-//! [`segment`], [`codec`] and [`manifest`] (keeping); [`registry`], [`labels`] and [`index`] (finding); [`snapshot`] and
-//! [`read`] (reading); [`recover`] and [`verify`] (what a crash or a bad disk left).
+//! [`segment`], [`codec`] and [`manifest`] (keeping); [`registry`], [`labels`] and [`index`] (finding); [`snapshot`],
+//! [`selection`], [`series`] and [`read`] (reading); [`late`] (what a tick did not see); [`recover`] and [`verify`] (what a crash or a bad disk left).
 //!
 //! Not here: windows and aggregations (`sereno-query`), protocols, replication.
 
@@ -32,13 +32,17 @@ mod config;
 mod head;
 mod index;
 mod labels;
+mod late;
 mod maintain;
 mod manifest;
 mod numbered;
 mod read;
 mod recover;
+mod refusals;
 mod registry;
 mod segment;
+mod selection;
+mod series;
 mod shared;
 mod snapshot;
 mod stats;
@@ -51,12 +55,15 @@ mod writer;
 
 pub use batch::{Ack, Append, BatchId, Numbered, Outcome, Refusal, Row};
 pub use config::Config;
+pub use late::{Late, LateWhat};
 pub use maintain::{Activity, MaintainError};
-pub use read::{ReadError, Reads, Want};
+pub use read::{Measure, ReadError, Reads, Want};
 pub use recover::Recovery;
 pub use registry::{Cardinality, CreateError, SeriesId, Share};
 pub use segment::{Damage, Why};
-pub use snapshot::{LOOKBACK, Series, Snapshot};
+pub use selection::Selection;
+pub use series::{LOOKBACK, Series};
+pub use snapshot::Snapshot;
 pub use stats::{LevelStats, Stats};
 pub use store::{OpenError, Store};
 pub use summary::{DAY_NANOS, HOUR_NANOS, MINUTE_NANOS, Summary, Windows, larger, smaller};

@@ -355,7 +355,7 @@ impl Replay {
         self.maintenance.shared.version.rcu(|version| {
             let mut generations = version.generations.clone();
             generations.insert(generations.len().saturating_sub(1), target.generation.clone());
-            Version { segments: version.segments.clone(), generations }
+            Version { edition: version.edition, segments: version.segments.clone(), generations }
         });
     }
 

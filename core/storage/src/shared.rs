@@ -10,7 +10,9 @@ use sereno_runtime::Clock;
 
 use crate::batch::{Refusal, STAMP_AT_COMMIT};
 use crate::head::{Generation, Words};
+use crate::late::Lateness;
 use crate::numbered::{Memory, memory};
+use crate::refusals::Refusals;
 use crate::registry::{Registry, SeriesId};
 use crate::segment::Segment;
 use crate::wal::stream::WalContext;
@@ -19,6 +21,8 @@ use crate::wal::stream::WalContext;
 /// long as it likes.
 #[derive(Debug, Default)]
 pub(crate) struct Version {
+    /// Another one whenever the segments are others.
+    pub edition: u64,
     /// By group, day and the flushes that they hold, the earlier first.
     pub segments: Vec<Arc<Segment>>,
     /// The earlier first; the last one is being filled.
@@ -56,6 +60,10 @@ pub(crate) struct Shared {
     memory: Mutex<Memory>,
     /// Whether somebody waits for a flush, to know at last that something is durable.
     pub flush_wanted: AtomicBool,
+    /// What came late, and what counts as late.
+    pub lateness: Lateness,
+    /// What was refused through no fault of the sender.
+    pub refusals: Arc<Refusals>,
     /// The last commit position of each queue that readers may see.
     committed: Vec<AtomicU64>,
     /// Per queue and ordinal, the position of the first commit with a sample of the series; 0 before it.
@@ -79,6 +87,7 @@ impl Shared {
         first_order: u64,
     ) -> Self {
         Self {
+            refusals: Arc::new(Refusals::new(clock.clone())),
             registry,
             clock,
             version: ArcSwap::from_pointee(version),
@@ -92,6 +101,7 @@ impl Shared {
             recovering: AtomicBool::new(false),
             flush_wanted: AtomicBool::new(false),
             memory: Mutex::new(Memory::new(memory_bytes_max(limits.wal_bytes_max))),
+            lateness: Lateness::default(),
             committed: (0..queues).map(|_| AtomicU64::new(first_order)).collect(),
             born: (0..queues).map(|_| Words::default()).collect(),
         }
@@ -113,7 +123,7 @@ impl Shared {
     }
 
     /// The version, and the commit position of every queue, such that all samples up to it are in the version.
-    pub(crate) fn cut(&self) -> (Arc<Version>, Arc<[u64]>) {
+    pub(crate) fn cut(&self) -> (Arc<Version>, Box<[u64]>) {
         loop {
             let version = self.version.load_full();
             let cut = self.committed.iter().map(|order| order.load(Ordering::Acquire)).collect();
@@ -136,8 +146,13 @@ impl Shared {
 
     /// Whether a series has a sample at or before a commit position.
     pub(crate) fn is_born(&self, id: SeriesId, cut: u64) -> bool {
+        (1..=cut).contains(&self.born(id))
+    }
+
+    /// The position of the first commit with a sample of a series; 0 if there is none.
+    pub(crate) fn born(&self, id: SeriesId) -> u64 {
         let born = self.born[id.queue as usize].get(id.ordinal as usize);
-        born.is_some_and(|born| (1..=cut).contains(&born.load(Ordering::Acquire)))
+        born.map_or(0, |born| born.load(Ordering::Acquire))
     }
 
     /// Why nothing can be stored now, if so.

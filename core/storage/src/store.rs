@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sereno_model::SeriesKey;
+use sereno_model::{SeriesKey, Timestamp};
 use sereno_runtime::{Clock, Counter, Disk, Gauge, Metrics, threads};
 use tracing::warn;
 
@@ -16,6 +16,7 @@ use crate::batch::{Ack, Append, Numbered, Refusal, Row, Ticket};
 use crate::blobs::{Blobs, LocalBlobs};
 use crate::config::Config;
 use crate::head::Generation;
+use crate::late::Late;
 use crate::maintain::{MaintainError, Maintenance, TrustedClock};
 use crate::recover::{self, Outcome, Recovery, Replay, Stop};
 use crate::registry::{Cardinality, CreateError, Registry, SeriesId};
@@ -142,7 +143,8 @@ impl Store {
         let last_mark = manifest.marks.iter().map(|mark| mark >> ORDER_BITS).max().unwrap_or(0);
         let process = last_file.max(last_mark) + 1;
         let boot_stamp = recover::boot_stamp(&*disk, &files, &sealed.segments, clock.now());
-        let version = Version { segments: sealed.segments, generations: vec![Generation::new(queues)] };
+        let version =
+            Version { edition: 0, segments: sealed.segments, generations: vec![Generation::new(queues)] };
         let limits = WriteLimits {
             head_bytes_max: config.head_bytes_max,
             wal_bytes_max: config.wal_bytes_max,
@@ -299,14 +301,14 @@ impl Store {
     /// stored again, and counts as stored. See [`Numbered`] for how long that holds.
     pub fn append_numbered(&self, rows: Vec<Row>, ack: Ack, numbered: Numbered) -> Append {
         if numbered.resent && self.0.shared.recovering.load(Ordering::Acquire) {
-            return Append::refused(rows.len(), Refusal::Recovering);
+            return Append::refused(rows.len(), Refusal::Recovering, &self.0.shared.refusals);
         }
         self.hand_out(rows, ack, Some(Arc::new(numbered)))
     }
 
     fn hand_out(&self, rows: Vec<Row>, ack: Ack, numbered: Option<Arc<Numbered>>) -> Append {
         let parts = self.split(rows);
-        let ticket = Ticket::new(parts.len() as u32);
+        let ticket = Ticket::new(parts.len() as u32, &self.0.shared.refusals);
         for (writer, rows, indices) in parts {
             let (ticket, numbered) = (ticket.clone(), numbered.clone());
             self.0.writers[writer].submit(Part { rows, indices, ack, ticket, numbered });
@@ -322,6 +324,12 @@ impl Store {
     pub fn fullness(&self) -> f64 {
         let crowding = self.0.writers.iter().map(|writer| 2.0 * writer.crowding());
         crowding.fold(self.0.maintenance.fullness(), f64::max)
+    }
+
+    /// How long samples are kept; `None` for ever.
+    #[must_use]
+    pub fn retention(&self) -> Option<Duration> {
+        self.0.maintenance.retention()
     }
 
     fn split(&self, rows: Vec<Row>) -> Vec<(usize, Vec<Row>, Indices)> {
@@ -357,6 +365,36 @@ impl Store {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::take(&self.0.shared)
+    }
+
+    /// From now on a sample before `tick` counts as late when it is committed, and [`Store::take_late`] tells of it. To
+    /// be called just before the snapshot of a tick is taken: then every sample of its windows is in the snapshot or late,
+    /// and few are both. An earlier tick than before changes nothing. While this is never called, nothing is late.
+    pub fn settle(&self, tick: Timestamp) {
+        self.0.shared.lateness.settle(tick);
+    }
+
+    /// What came late since the last call, in order of what it is of. A sample that replaces one of its time counts, even
+    /// by an equal value; what is sent again in a [numbered](Store::append_numbered) batch and not stored again does not.
+    /// Beyond 10,000 entries series are told as their metrics, and metrics as everything: never too little. What the end
+    /// of the process takes is not told.
+    #[must_use]
+    pub fn take_late(&self) -> Vec<Late> {
+        self.0.shared.lateness.take()
+    }
+
+    /// Since when the store has refused samples for reasons of its own (its disk, its memory, its queues) and stored none;
+    /// `None` while it takes them. Nothing that is missing since then tells anything about its sender.
+    #[must_use]
+    pub fn refusing_since(&self) -> Option<Timestamp> {
+        self.0.shared.refusals.since()
+    }
+
+    /// How many batches, or parts of them, had samples that were refused for reasons of the store's own, or were not made
+    /// durable as was asked, since it was opened. Equal at two moments: nothing was refused between them.
+    #[must_use]
+    pub fn refused_batches(&self) -> u64 {
+        self.0.shared.refusals.batches()
     }
 
     /// What the store holds, and what it is doing.

@@ -252,7 +252,10 @@ impl<'a> Builder<'a> {
         loop {
             let (key, key_place) = match self.next()? {
                 (Event::MappingEnd, _) => return Ok((node, Value::Mapping(values))),
-                (Event::Scalar(key, ..), span) => (key.into_owned(), place(span)),
+                (Event::Scalar(key, _, _, tag), span) => {
+                    self.refuse_tag(tag.as_deref(), &key, span);
+                    (key.into_owned(), place(span))
+                }
                 (_, span) => return Err(self.error(place(span), "a key must be plain text")),
             };
             let (event, span) = self.next()?;

@@ -5,7 +5,7 @@
 //! (2 samples, 4, 8, … 128), each linked to the one before:
 //!
 //! ```text
-//!  cells:  [ newest chunk | disordered? ] per series
+//!  cells:  [ newest chunk | lateness ] per series
 //!  arena:  … [ previous chunk, length ] [time][value][order] [time][value][order] …
 //! ```
 //!
@@ -36,8 +36,10 @@ const LENGTH_BITS: u32 = 16;
 const SAMPLE_WORDS: usize = 3;
 const WORD_BYTES: u64 = 8;
 
-/// In a cell: samples of the series did not come in rising order of time.
-const DISORDERED: u64 = 1 << 63;
+/// The upper bits of a cell tell how late samples of the series came: less than 2 to their power, in nanoseconds behind the
+/// newest before them. So a reader of the last minute knows how far back it must look. The lower bits tell the chunk.
+const LATENESS_SHIFT: u32 = 56;
+const CHUNK_MASK: u64 = (1 << LATENESS_SHIFT) - 1;
 
 /// A sample and the commit position that brought it.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +64,7 @@ pub(crate) struct Generation {
 /// The samples of one queue in one generation.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
-    /// By ordinal: the place of the newest chunk plus 1, or 0, and [`DISORDERED`].
+    /// By ordinal: the place of the newest chunk plus 1, or 0, and the lateness.
     cells: Words,
     arena: Words,
     /// How many ordinals have a cell.
@@ -120,7 +122,7 @@ impl Head {
 
     /// Whether a series has samples here.
     pub(crate) fn has_samples(&self, ordinal: u32) -> bool {
-        self.cells.get(ordinal as usize).is_some_and(|cell| cell.load(Ordering::Acquire) & !DISORDERED != 0)
+        self.cells.get(ordinal as usize).is_some_and(|cell| cell.load(Ordering::Acquire) & CHUNK_MASK != 0)
     }
 
     /// Shows the times of all samples of a series, in no order.
@@ -131,41 +133,41 @@ impl Head {
         });
     }
 
-    /// Appends the samples of a series within `range`, committed at or before `cut`, in order of their commits. Gives
-    /// whether their times may not be rising.
-    pub(crate) fn collect(&self, ordinal: u32, range: TimeRange, cut: u64, out: &mut Vec<Entry>) -> bool {
+    /// Appends the samples of a series within `range`, committed at or before `cut`, in order of their commits. Linear in
+    /// those from the start of the range on, and as long before it as samples came late.
+    pub(crate) fn collect(&self, ordinal: u32, range: TimeRange, cut: u64, out: &mut Vec<Entry>) {
         let from = out.len();
         let (start, end) = (range.start.nanos(), range.end.nanos());
-        let disordered = self.visit(ordinal, cut, |entry, disordered| {
+        self.visit(ordinal, cut, |entry, lateness| {
             if start <= entry.time && entry.time < end {
                 out.push(entry);
             }
-            entry.time >= start || disordered
+            // Whatever came before it is no more than so much newer.
+            entry.time >= start.saturating_sub_unsigned(lateness)
         });
         out[from..].reverse();
-        disordered
     }
 
     /// The newest sample of a series before `end`, committed at or before `cut`.
     pub(crate) fn last_before(&self, ordinal: u32, end: i64, cut: u64) -> Option<Entry> {
         let mut last: Option<Entry> = None;
-        self.visit(ordinal, cut, |entry, disordered| {
+        self.visit(ordinal, cut, |entry, lateness| {
             // Of one time, the newest commit is met first.
             if entry.time < end && last.is_none_or(|last| entry.time > last.time) {
                 last = Some(entry);
             }
-            last.is_none() || disordered
+            last.is_none_or(|last| entry.time > last.time.saturating_sub_unsigned(lateness))
         });
         last
     }
 
-    /// Shows the samples of a series up to a cut, the newest commit first, until `more` has seen enough. It is told, and
-    /// the caller is, whether their times may not be rising.
-    fn visit(&self, ordinal: u32, cut: u64, mut more: impl FnMut(Entry, bool) -> bool) -> bool {
-        let Some(cell) = self.cells.get(ordinal as usize) else { return false };
+    /// Shows the samples of a series up to a cut, the newest commit first, until `more` has seen enough. It is told by how
+    /// much at most one of them is older than another that came before it.
+    fn visit(&self, ordinal: u32, cut: u64, mut more: impl FnMut(Entry, u64) -> bool) {
+        let Some(cell) = self.cells.get(ordinal as usize) else { return };
         let cell = cell.load(Ordering::Acquire);
-        let disordered = cell & DISORDERED != 0;
-        let mut next = cell & !DISORDERED;
+        let lateness = u64::MAX.checked_shr(u64::BITS - (cell >> LATENESS_SHIFT) as u32).unwrap_or(0);
+        let mut next = cell & CHUNK_MASK;
         while next != 0 {
             let Some(chunk) = self.chunk(next - 1) else { break };
             for slot in chunk.samples.chunks_exact(SAMPLE_WORDS).rev() {
@@ -174,14 +176,13 @@ impl Head {
                     value: f64::from_bits(slot[1].load(Ordering::Relaxed)),
                     order: slot[2].load(Ordering::Relaxed),
                 };
-                // What came after the cut may be late without the flag that was read above.
-                if entry.order <= cut && !more(entry, disordered) {
-                    return disordered;
+                // What came after the cut may be later than was read above.
+                if entry.order <= cut && !more(entry, lateness) {
+                    return;
                 }
             }
             next = chunk.previous;
         }
-        disordered
     }
 
     fn chunk(&self, place: u64) -> Option<Chunk<'_>> {
@@ -228,8 +229,8 @@ impl HeadWriter {
         &self.generation
     }
 
-    /// Appends samples; their positions must not fall.
-    pub(crate) fn append(&mut self, entries: impl ExactSizeIterator<Item = (u32, Entry)>) {
+    /// Appends samples, whose positions must not fall; gives the time of the oldest, `i64::MAX` without any.
+    pub(crate) fn append(&mut self, entries: impl ExactSizeIterator<Item = (u32, Entry)>) -> i64 {
         let generation = self.generation.clone();
         let head = generation.head(self.queue);
         let (free, count) = (self.free, entries.len());
@@ -244,6 +245,7 @@ impl HeadWriter {
         let bytes = (self.free - free) as u64 * WORD_BYTES;
         generation.bytes.fetch_add(bytes, Ordering::Relaxed);
         generation.samples.fetch_add(count as u64, Ordering::Relaxed);
+        time_min
     }
 
     fn push(&mut self, head: &Head, ordinal: u32, entry: Entry) {
@@ -261,11 +263,10 @@ impl HeadWriter {
             chunk[slot + 1].store(entry.value.to_bits(), Ordering::Relaxed);
             chunk[slot + 2].store(entry.order, Ordering::Relaxed);
             tail.length += 1;
-            if entry.time <= tail.newest
-                && tail.newest != i64::MIN
+            if entry.time < tail.newest
                 && let Some(cell) = head.cells.get(index)
             {
-                cell.fetch_or(DISORDERED, Ordering::AcqRel);
+                note_lateness(cell, tail.newest.wrapping_sub(entry.time).cast_unsigned());
             }
             // The length is the lower part, and nobody else writes it.
             let header = chunk[0].load(Ordering::Relaxed);
@@ -296,8 +297,8 @@ impl HeadWriter {
         let previous = if tail.capacity == 0 { 0 } else { u64::from(tail.chunk) + 1 };
         if let (Some(word), Some(cell)) = (head.arena.get(place), head.cells.get(ordinal as usize)) {
             word.store(previous << LENGTH_BITS, Ordering::Relaxed);
-            let flag = cell.load(Ordering::Relaxed) & DISORDERED;
-            cell.store((place as u64 + 1) | flag, Ordering::Release);
+            let lateness = cell.load(Ordering::Relaxed) & !CHUNK_MASK;
+            cell.store((place as u64 + 1) | lateness, Ordering::Release);
         }
         Tail { chunk: place as u32, length: 0, capacity: capacity as u16, ..tail }
     }
@@ -311,6 +312,14 @@ impl HeadWriter {
     pub(crate) fn has_room(&self, rows: usize) -> bool {
         let words = CHUNK_HEADER_WORDS + CHUNK_SAMPLES_MAX as usize * SAMPLE_WORDS;
         (self.free as u64) + (rows as u64) * (words as u64) < u64::from(u32::MAX)
+    }
+}
+
+/// Takes note that a sample is older by so much than one before it. Nobody else writes the cell meanwhile.
+fn note_lateness(cell: &AtomicU64, nanos: u64) {
+    let (known, bits) = (cell.load(Ordering::Relaxed), u64::from(u64::BITS - nanos.leading_zeros()));
+    if bits > known >> LATENESS_SHIFT {
+        cell.store((known & CHUNK_MASK) | (bits << LATENESS_SHIFT), Ordering::Release);
     }
 }
 
@@ -348,8 +357,13 @@ mod tests {
         #[test]
         fn reads_are_those_of_a_map(
             rows in proptest::collection::vec((0_u32..4, 0_i64..60, any::<u64>()), 0..600),
-            cut in 0_u64..40, start in 0_i64..60, length in 0_i64..60,
+            cut in 0_u64..40, start in 0_i64..60, length in 0_i64..60, is_late in 0_i64..60,
         ) {
+            // From in order, but for equal times, to in none at all.
+            let rows = rows.iter().enumerate().map(|(index, (ordinal, time, bits))| {
+                (*ordinal, (time % (is_late + 1)) + index as i64 / 10, *bits)
+            });
+            let rows: Vec<_> = rows.collect();
             let generation = Generation::new(1);
             let mut writer = HeadWriter::new(generation.clone(), 0);
             let range = TimeRange::new(Timestamp::from_nanos(start), Timestamp::from_nanos(start + length));
@@ -366,10 +380,46 @@ mod tests {
                 }
             }
             for ordinal in 0..4 {
+                let head = generation.head(0);
                 let expected: Vec<_> = model[ordinal as usize].clone().into_iter().collect();
-                prop_assert_eq!(collected(generation.head(0), ordinal, range, cut), expected);
+                prop_assert_eq!(collected(head, ordinal, range, cut), expected.clone());
+                let before = collected(head, ordinal, TimeRange { start: Timestamp::MIN, ..range }, cut);
+                let last = head.last_before(ordinal, range.end.nanos(), cut);
+                let last = last.map(|entry| (entry.time, entry.value.to_bits()));
+                prop_assert_eq!(last, before.last().copied());
             }
         }
+    }
+
+    #[test]
+    fn a_reader_looks_back_as_far_as_samples_came_late() {
+        let generation = Generation::new(1);
+        let mut writer = HeadWriter::new(generation.clone(), 0);
+        let head = generation.head(0);
+        let mut order = 0;
+        let mut append = |writer: &mut HeadWriter, time: i64| {
+            order += 1;
+            writer.append(std::iter::once((0, Entry { time, value: 0.0, order })));
+        };
+        let looked = || {
+            let mut count = 0;
+            let more = |entry: Entry, lateness| {
+                count += 1;
+                entry.time >= 999_i64.saturating_sub_unsigned(lateness)
+            };
+            head.visit(0, u64::MAX, more);
+            count
+        };
+        (0..1_000).for_each(|time| append(&mut writer, time));
+        assert_eq!(looked(), 2);
+        append(&mut writer, 999);
+        assert_eq!(looked(), 3, "one of the same time is not late");
+        append(&mut writer, 990);
+        assert_eq!(looked(), 1 + 2 + 16);
+        append(&mut writer, i64::MIN + 1);
+        append(&mut writer, i64::MAX);
+        append(&mut writer, i64::MIN + 1);
+        assert_eq!(looked(), 1_005);
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Maintenance {
             frozen = version.generations.last().cloned();
             let mut generations = version.generations.clone();
             generations.push(next.clone());
-            Version { segments: version.segments.clone(), generations }
+            Version { edition: version.edition, segments: version.segments.clone(), generations }
         });
         let mut rotated = Rotated::default();
         for writer in &self.writers {

@@ -282,6 +282,11 @@ impl Maintenance {
         }
     }
 
+    /// How long samples are kept; `None` for ever.
+    pub(crate) fn retention(&self) -> Option<Duration> {
+        Some(self.settings.retention).filter(|retention| !retention.is_zero())
+    }
+
     /// How full log and head are; from 1 on nothing can be stored.
     pub(crate) fn fullness(&self) -> f64 {
         self.shared.fullness(&self.wal)
@@ -414,6 +419,7 @@ impl Maintenance {
         state.in_doubt = false;
         self.remove_segments(std::mem::take(&mut state.doubtful).into_iter());
         self.shared.version.rcu(|version| Version {
+            edition: version.edition + 1,
             segments: segments.clone(),
             generations: version
                 .generations

@@ -169,6 +169,61 @@ impl Accumulator for Summary {
     }
 }
 
+/// The summary of samples in time order, as one window.
+pub(super) fn summarize(want: Want, samples: impl Iterator<Item = (i64, f64)>) -> Summary {
+    match want {
+        Want::Count | Want::Sum => fold_one::<Sums>(samples).summary(),
+        Want::Extremes | Want::Values => fold_one::<Values>(samples).summary(),
+        Want::All => fold_one::<Summary>(samples),
+    }
+}
+
+/// What [`Folder`] does, for one window and samples one by one.
+fn fold_one<A: Accumulator>(samples: impl Iterator<Item = (i64, f64)>) -> A {
+    let (mut window, mut hour, mut minute) = (A::EMPTY, A::EMPTY, A::EMPTY);
+    let (mut minute_end, mut hour_end) = (i64::MIN, i64::MIN);
+    for (time, value) in samples {
+        if time >= minute_end {
+            hour.append(&minute);
+            minute = A::EMPTY;
+            minute_end = end_of(time, MINUTE_NANOS);
+            if time >= hour_end {
+                window.append(&hour);
+                hour = A::EMPTY;
+                hour_end = end_of(time, HOUR_NANOS);
+            }
+        }
+        minute.push(&[value]);
+    }
+    hour.append(&minute);
+    window.append(&hour);
+    window
+}
+
+/// Of samples in time order, the summary of each window that has some, with its number.
+pub(super) fn summarize_each(
+    want: Want,
+    windows: Windows,
+    times: &[i64],
+    values: &[f64],
+    emit: impl FnMut(u64, &Summary),
+) {
+    match want {
+        Want::Count | Want::Sum => fold_each(Folder::<Sums, _>::new(windows, emit), times, values),
+        Want::Extremes | Want::Values => fold_each(Folder::<Values, _>::new(windows, emit), times, values),
+        Want::All => fold_each(Folder::<Summary, _>::new(windows, emit), times, values),
+    }
+}
+
+fn fold_each<A: Accumulator, E: FnMut(u64, &Summary)>(
+    mut folder: Folder<A, E>,
+    times: &[i64],
+    values: &[f64],
+) {
+    folder.samples(Times::Each(times), 0, values);
+    folder.finish();
+}
+
 /// Folds samples into minutes, minutes into hours, hours into windows; emits each window that has samples.
 pub(crate) struct Folder<A, E> {
     windows: Windows,

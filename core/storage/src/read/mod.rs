@@ -2,19 +2,45 @@
 //!
 //! * [`sources`]: where samples of a series are, and which stretches of time have one source or several;
 //! * [`fold`]: samples and rows into the summaries of windows, in the order of `summary`;
-//! * [`scan`]: walks the stretches; rows stand for samples wherever one source covers them.
+//! * [`scan`]: walks the stretches; rows stand for samples wherever one source covers them;
+//! * [`edges`]: the first and the last sample of a range;
+//! * [`recent`]: short windows that lie in the heads alone, as those of most rules do;
+//! * [`held`]: samples that were read into memory for many looks at them.
 
+mod edges;
 mod fold;
+mod held;
+mod recent;
 mod scan;
 mod sources;
 
+pub(crate) use edges::{first_in, last_before};
 pub use fold::Want;
-pub(crate) use scan::{first_in, fold_windows, last_before, read_samples};
+pub(crate) use held::Held;
+pub(crate) use recent::{Heads, measure_recent};
+pub(crate) use scan::{fold_windows, measure, read_samples};
 pub(crate) use sources::Place;
 
 use std::fmt;
 
+use sereno_model::Timestamp;
+
 use crate::segment::Damage;
+use crate::summary::Summary;
+
+/// What one look at a span of a series tells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measure {
+    /// The summary of the samples.
+    pub summary: Summary,
+    /// When the newest of them was observed.
+    pub newest: Option<Timestamp>,
+}
+
+impl Measure {
+    /// No samples.
+    pub const EMPTY: Self = Self { summary: Summary::EMPTY, newest: None };
+}
 
 /// What reads have cost, what they may cost, and the word to stop. One per query.
 pub struct Reads<'a> {

@@ -6,7 +6,7 @@ use sereno_model::{Sample, TimeRange, Timestamp};
 
 use super::fold::{Accumulator, Folder, Sums, Values, Want};
 use super::sources::{Place, Source, Stretch, sources, stretches};
-use super::{ReadError, Reads};
+use super::{Measure, ReadError, Reads, edges};
 use crate::codec::rows::Row;
 use crate::head::Entry;
 use crate::segment::{Block, BlockRef, HeadPart, SeriesData, Times};
@@ -24,33 +24,63 @@ pub(crate) fn fold_windows(
     reads: &mut Reads<'_>,
     emit: impl FnMut(u64, &Summary),
 ) -> Result<(), ReadError> {
-    let counters = want == Want::All;
-    match want {
-        Want::Count | Want::Sum => {
-            walk(place, windows, counters, block, reads, Folder::<Sums, _>::new(windows, emit))
-        }
-        Want::Extremes | Want::Values => {
-            walk(place, windows, counters, block, reads, Folder::<Values, _>::new(windows, emit))
-        }
-        Want::All => walk(place, windows, counters, block, reads, Folder::<Summary, _>::new(windows, emit)),
-    }
-}
-
-fn walk<A: Accumulator, E: FnMut(u64, &Summary)>(
-    place: Place<'_>,
-    windows: Windows,
-    counters: bool,
-    block: &mut Block,
-    reads: &mut Reads<'_>,
-    folder: Folder<A, E>,
-) -> Result<(), ReadError> {
     let range = windows.range();
     // A window without a whole hour uses no hour row, so the blocks are needed.
     let whole = windows.length() < HOUR_NANOS.cast_unsigned()
         && range.end.since(range.start).as_nanos() > HOUR_NANOS as u128 * 4;
     let sources = sources(place, range, whole, reads)?;
+    fold_sources(&sources, windows, want, block, reads, emit)
+}
+
+/// The summary of a range, and the time of its newest sample.
+pub(crate) fn measure(
+    place: Place<'_>,
+    range: TimeRange,
+    want: Want,
+    block: &mut Block,
+    reads: &mut Reads<'_>,
+) -> Result<Measure, ReadError> {
+    let sources = sources(place, range, false, reads)?;
+    let mut measure = Measure::EMPTY;
+    fold_sources(&sources, Windows::one(range), want, block, reads, |_, summary| {
+        measure.summary = *summary;
+    })?;
+    if measure.summary.count > 0 {
+        measure.newest = edges::newest_of(&sources, range, block, reads)?;
+    }
+    Ok(measure)
+}
+
+fn fold_sources(
+    sources: &[Source],
+    windows: Windows,
+    want: Want,
+    block: &mut Block,
+    reads: &mut Reads<'_>,
+    emit: impl FnMut(u64, &Summary),
+) -> Result<(), ReadError> {
+    let range = windows.range();
+    match want {
+        Want::Count | Want::Sum => {
+            walk(sources, range, false, block, reads, Folder::<Sums, _>::new(windows, emit))
+        }
+        Want::Extremes | Want::Values => {
+            walk(sources, range, false, block, reads, Folder::<Values, _>::new(windows, emit))
+        }
+        Want::All => walk(sources, range, true, block, reads, Folder::<Summary, _>::new(windows, emit)),
+    }
+}
+
+fn walk<A: Accumulator, E: FnMut(u64, &Summary)>(
+    sources: &[Source],
+    range: TimeRange,
+    counters: bool,
+    block: &mut Block,
+    reads: &mut Reads<'_>,
+    folder: Folder<A, E>,
+) -> Result<(), ReadError> {
     let mut walk = Walk { folder, counters, decoded: None, block, reads };
-    for stretch in stretches(&sources, range) {
+    for stretch in stretches(sources, range) {
         match stretch.sources[..] {
             [only] => match &sources[only] {
                 Source::Sealed { data, head, bytes } => {
@@ -60,7 +90,7 @@ fn walk<A: Accumulator, E: FnMut(u64, &Summary)>(
             },
             _ => {
                 walk.decoded = None;
-                let merged = merge(&sources, &stretch, walk.block, walk.reads)?;
+                let merged = merge(sources, &stretch, walk.block, walk.reads)?;
                 walk.entries(&merged);
             }
         }
@@ -104,77 +134,6 @@ pub(crate) fn read_samples(
         }
     }
     Ok(samples)
-}
-
-/// The time of the first sample of a series in a range.
-pub(crate) fn first_in(
-    place: Place<'_>,
-    range: TimeRange,
-    block: &mut Block,
-    reads: &mut Reads<'_>,
-) -> Result<Option<Timestamp>, ReadError> {
-    let (start, end) = (range.start.nanos(), range.end.nanos());
-    let mut first = end;
-    for source in sources(place, range, false, reads)? {
-        let found = match &source {
-            Source::Head(entries) => entries.first().map(|entry| entry.time),
-            Source::Sealed { data, head, bytes } => match overlapping(&head.blocks, start, first).first() {
-                // The directory tells.
-                Some(at) if at.first >= start => Some(at.first),
-                Some(at) => {
-                    reads.charge(at.samples)?;
-                    reads.blocks += 1;
-                    data.decode(at, bytes.as_deref(), block)?;
-                    let (from, to) = bounds(block.times(), at.samples, start, first);
-                    // Its last sample is not before the start, so there is one; it may lie past the end.
-                    (from < to).then(|| block.times().get(from))
-                }
-                None => None,
-            },
-        };
-        first = first.min(found.unwrap_or(end));
-    }
-    Ok((first < end).then(|| Timestamp::from_nanos(first)))
-}
-
-/// The newest sample before `end` in the heads and these segments.
-pub(crate) fn last_before(
-    place: &Place<'_>,
-    end: i64,
-    block: &mut Block,
-    reads: &mut Reads<'_>,
-) -> Result<Option<Sample>, ReadError> {
-    let mut newest: Option<(i64, f64)> = None;
-    if let Some(id) = place.id {
-        for generation in place.generations {
-            let found = generation.head(id.queue).last_before(id.ordinal, end, place.cut);
-            // Of one time, the later generation counts.
-            if let Some(entry) = found.filter(|entry| newest.is_none_or(|(time, _)| entry.time >= time)) {
-                newest = Some((entry.time, entry.value));
-            }
-        }
-    }
-    // The later flush first: of one time, it counts.
-    for data in place.segments.iter().rev() {
-        if data.segment.meta.time_min >= end
-            || newest.is_some_and(|(time, _)| data.segment.meta.time_max <= time)
-        {
-            continue;
-        }
-        let head = data.head()?;
-        let candidate = head.blocks.iter().rev().find(|at| at.first < end);
-        let Some(at) = candidate.filter(|at| newest.is_none_or(|(time, _)| at.last > time)) else { continue };
-        reads.charge(at.samples)?;
-        reads.blocks += 1;
-        data.decode(at, None, block)?;
-        let (_, to) = bounds(block.times(), at.samples, i64::MIN, end);
-        let Some(index) = to.checked_sub(1) else { continue };
-        let time = block.times().get(index);
-        if newest.is_none_or(|(newest, _)| time > newest) {
-            newest = Some((time, block.values[index]));
-        }
-    }
-    Ok(newest.map(|(time, value)| Sample { time: Timestamp::from_nanos(time), value }))
 }
 
 struct Walk<'a, 'r, A, E> {
@@ -364,14 +323,14 @@ fn merge(
     Ok(merged)
 }
 
-fn overlapping(blocks: &[BlockRef], start: i64, end: i64) -> &[BlockRef] {
+pub(super) fn overlapping(blocks: &[BlockRef], start: i64, end: i64) -> &[BlockRef] {
     let from = blocks.partition_point(|at| at.last < start);
     let to = blocks.partition_point(|at| at.first < end);
     blocks.get(from..to).unwrap_or_default()
 }
 
 /// The positions of the times within `[start, end)`.
-fn bounds(times: Times<'_>, len: usize, start: i64, end: i64) -> (usize, usize) {
+pub(super) fn bounds(times: Times<'_>, len: usize, start: i64, end: i64) -> (usize, usize) {
     let before = |bound: i64| match times {
         Times::Each(times) => times.partition_point(|time| *time < bound),
         Times::Grid(grid) if bound <= grid.first => 0,

@@ -16,6 +16,7 @@
 //! Not here: samples, and which series still have some (the caller retires those that have not).
 
 mod base;
+mod births;
 mod cardinality;
 mod fresh;
 mod limits;
@@ -29,14 +30,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hashbrown::DefaultHashBuilder;
-use sereno_model::{Selector, SeriesKey};
+use sereno_model::{NamePattern, Selector, SeriesKey};
 use sereno_runtime::Clock;
 
+pub(crate) use self::births::Changes;
 pub use self::cardinality::{Cardinality, Share};
 pub use self::limits::CreateError;
 pub(crate) use self::limits::Limits;
 
 use self::base::Base;
+use self::births::Births;
 use self::cardinality::Counters;
 use self::fresh::{Fresh, FreshView};
 use self::limits::Pace;
@@ -62,6 +65,7 @@ pub(crate) struct Registry {
     /// Held while a base is built, so that there is one at a time.
     maintenance: Mutex<()>,
     count: AtomicU32,
+    births: Births,
 }
 
 /// What creations share; its lock makes them come one at a time.
@@ -109,6 +113,7 @@ impl Registry {
             view: RwLock::default(),
             maintenance: Mutex::new(()),
             count: AtomicU32::new(0),
+            births: Births::default(),
         }
     }
 
@@ -169,6 +174,12 @@ impl Registry {
             found.retain(|(_, id)| !view.dead.contains(id));
         }
         found
+    }
+
+    /// A counter that rises after series came or went that a selector of this name may mean, before anybody learns their
+    /// ids. Whoever looks at it before [`Registry::select`] can tell later, by a look at it, whether the answer still holds.
+    pub(crate) fn watch(&self, name: &NamePattern) -> Changes {
+        self.births.watch(name)
     }
 
     /// Forgets series: their keys can be resolved to new ids at once. Selections that began before may still see them.
@@ -275,6 +286,7 @@ impl Registry {
         self.shard_mut(place.queue).insert(place.hash, key.clone());
         creation.counters.add(key, created);
         self.count.fetch_add(1, Ordering::Relaxed);
+        self.births.count(key.name());
         (id, overdue)
     }
 
@@ -282,6 +294,7 @@ impl Registry {
         let Some(key) = self.shard_mut(id.queue).retire(id.ordinal) else { return };
         creation.counters.remove(&key);
         self.count.fetch_sub(1, Ordering::Relaxed);
+        self.births.count(key.name());
     }
 
     fn maintain_if(&self, overdue: bool) {

@@ -386,6 +386,7 @@ impl Writer {
             seat.scratch.tags.as_slice().iter().for_each(|(id, spans)| memory.record(*id, spans));
         }
         seat.publish(&self.shared);
+        self.shared.refusals.stored();
         self.measures.commits.inc();
         self.measures.samples.add(seat.scratch.rows.len() as u64);
         self.measures.wal_bytes.add(seat.scratch.frames.as_bytes().len() as u64);
@@ -415,7 +416,7 @@ impl Writer {
     /// Writes what is remembered of numbered batches to the beginning of another file of the log, and makes it durable;
     /// gives the file.
     pub(crate) fn carry(&self, memory: &[u8]) -> io::Result<u64> {
-        let ticket = Ticket::new(1);
+        let ticket = Ticket::new(1, &self.shared.refusals);
         let written = self.with_seat(|seat| {
             let position = seat.carry(memory, self.shared.clock.now())?;
             let (until, ticket) = (Until::Written(position), ticket.clone());

@@ -307,16 +307,15 @@ impl Seat {
     pub(super) fn publish(&mut self, shared: &Shared) {
         let Self { queues, scratch, newest_stamp, .. } = self;
         let monotonic = shared.clock.monotonic();
+        let mut oldest = i64::MAX;
         for run in &scratch.runs {
             let queue = &mut queues[run.local];
             queue.order += 1;
             let order = queue.order;
             let rows = &scratch.rows[run.start..run.end];
             queue.head.generation().begin(monotonic.as_nanos() as i64);
-            queue.head.append(
-                rows.iter()
-                    .map(|row| (row.series.ordinal, Entry { time: row.time, value: row.value, order })),
-            );
+            let entry = |row: &Row| (row.series.ordinal, Entry { time: row.time, value: row.value, order });
+            oldest = oldest.min(queue.head.append(rows.iter().map(entry)));
         }
         // A series that is new to the store is new to the file.
         for (local, ordinal) in &scratch.defined {
@@ -327,6 +326,10 @@ impl Seat {
         for run in &scratch.runs {
             let queue = &queues[run.local];
             shared.commit(queue.queue, queue.order);
+        }
+        let settled = shared.lateness.settled();
+        if oldest < settled {
+            shared.lateness.note(&scratch.rows, settled, &shared.registry);
         }
     }
 }

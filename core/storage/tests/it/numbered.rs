@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sereno_model::{Selector, TimeRange};
 use sereno_runtime::Metrics;
 use sereno_runtime::sim_disk::{Call, EIO, Fault, Loss};
-use sereno_storage::{Ack, BatchId, Config, Numbered, Refusal, Row, Store};
+use sereno_storage::{Ack, BatchId, Config, Numbered, Refusal, Row, Selection, Snapshot, Store};
 
 use crate::journal::{DAY, open_on};
 use crate::power::{busy_config, disk_with_directory};
@@ -36,8 +37,20 @@ fn while_the_log_is_read_back_nobody_knows_and_afterwards_everybody() {
     assert_eq!(again(&[1.0, 2.0]).refused, [(0, Refusal::Recovering), (1, Refusal::Recovering)]);
     let fresh = store.append_numbered(rows(&store, &[3.0]), Ack::Os, number(2, false)).wait();
     assert!(fresh.is_ok(), "one that is new is taken at once");
+    let mut selection = Selection::new(Selector::exact("foo"));
+    let mut select = |snapshot: &Snapshot| {
+        let found = selection.series(snapshot, TimeRange::ALL);
+        found.map(|(series, changed)| (series.len(), changed)).map_err(|error| error.to_string())
+    };
+    let early = store.snapshot();
+    assert!(early.recovering() && select(&early).is_err(), "nothing can be told yet");
+    assert_eq!((store.refused_batches(), store.refusing_since()), (1, None), "the new one was stored since");
     disk.heal();
     let _recovery = store.wait_recovered();
+    assert!(!store.snapshot().recovering());
+    assert_eq!(select(&store.snapshot()), Ok((1, true)));
+    assert!(early.recovering() && select(&early).is_err(), "a snapshot stays as it is");
+    assert_eq!(select(&store.snapshot()), Ok((1, false)));
     let outcome = again(&[1.0, 2.0]);
     assert_eq!((outcome.repeated, outcome.is_ok()), (2, true));
     let outcome = store.append_numbered(rows(&store, &[3.0]), Ack::Os, number(2, true)).wait();

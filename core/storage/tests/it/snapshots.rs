@@ -102,6 +102,70 @@ fn series_are_selected_by_the_cut_and_read_by_the_range() {
     assert_eq!(series.last_before(at(1), &mut Reads::default()).unwrap(), None);
 }
 
+#[test]
+fn the_newest_sample_before_a_time_may_be_in_a_segment_though_a_late_one_is_in_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = open(&config(directory.path()));
+    let id = store.series(&key("foo")).unwrap();
+    let at = |secs: u64| NOW - Duration::from_secs(1_000 - secs);
+    let append = |secs, value| assert!(store.append(vec![Row::at(id, at(secs), value)]).wait().is_ok());
+    let before = |secs| {
+        let series = &select(&store.snapshot(), "foo")[0];
+        series.last_before(at(secs), &mut Reads::default()).unwrap().map(|sample| sample.value)
+    };
+    append(100, 1.0);
+    append(200, 2.0);
+    store.flush().unwrap();
+    append(150, 3.0);
+    assert_eq!([100, 101, 151, 200, 201].map(before), [None, Some(1.0), Some(3.0), Some(3.0), Some(2.0)]);
+    append(200, 4.0);
+    assert_eq!(before(201), Some(4.0), "of one time, what came later counts");
+    store.flush().unwrap();
+    assert_eq!([151, 201].map(before), [Some(3.0), Some(4.0)]);
+    // Days before, in a segment of their own.
+    append(0, 5.0);
+    let week = Duration::from_secs(7 * 86_400);
+    let old = store.series(&key("old")).unwrap();
+    assert!(store.append(vec![Row::at(old, NOW - week, 6.0)]).wait().is_ok());
+    store.flush().unwrap();
+    let series = &store.snapshot().select(&"old".parse().unwrap(), TimeRange::ALL).unwrap()[0];
+    let old = |time| series.last_before(time, &mut Reads::default()).unwrap().map(|sample| sample.value);
+    assert_eq!((old(NOW), old(NOW + Duration::from_nanos(1))), (Some(6.0), None), "a week and no more");
+}
+
+#[test]
+fn a_series_can_be_read_outside_the_range_that_it_was_selected_by() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = open(&config(directory.path()));
+    let id = store.series(&key("foo")).unwrap();
+    let day = Duration::from_secs(86_400);
+    let rows = (0..4).map(|ago| Row::at(id, NOW - day * ago, f64::from(ago)));
+    assert!(store.append(rows.collect()).wait().is_ok());
+    store.flush().unwrap();
+    let second = Duration::from_secs(1);
+    assert!(store.append(vec![Row::at(id, NOW - second, 9.0)]).wait().is_ok());
+    let days = |from: u32, to: u32| TimeRange::new(NOW - day * from - second, NOW - day * to + second);
+    for looked in [days(0, 0), days(1, 1), days(2, 1), days(4, 4), TimeRange::new(NOW, NOW)] {
+        let series = &store.snapshot().select(&"foo".parse().unwrap(), looked).unwrap()[0];
+        for (range, count) in
+            [(days(0, 0), 2), (days(1, 0), 3), (days(3, 1), 3), (days(3, 0), 5), (days(9, 4), 0)]
+        {
+            let mut reads = Reads::default();
+            let measure = series.measure(range, Want::Sum, &mut reads).unwrap();
+            let samples = series.read(range, &mut reads).unwrap();
+            assert_eq!(
+                (measure.summary.count, samples.len()),
+                (count, count as usize),
+                "{looked:?} {range:?}"
+            );
+            assert_eq!(measure.newest, samples.last().map(|sample| sample.time));
+            let held =
+                series.prefetched(looked, &mut reads).unwrap().measure(range, Want::Sum, &mut reads).unwrap();
+            assert_eq!(format!("{held:?}"), format!("{measure:?}"), "{looked:?} {range:?}");
+        }
+    }
+}
+
 /// Appends to its own series, looks whether it is there once it is acknowledged, and replaces what was sent for the days
 /// before, which retention deletes.
 fn write_and_read_back(store: &Store, writer: u64) {
