@@ -1,14 +1,12 @@
 //! Aggregations: `fn aggregate(w)`, once per window.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rhai::{AST, ASTNode, Dynamic, Expr, FnCallExpr, Map, Stmt};
 use sereno_query::{Native, ReduceError, Reduced, Reducer, Window};
 
-use crate::convert::{from_params, to_reduced};
+use crate::convert::to_reduced;
 use crate::error::{ErrorKind, ScriptError};
-use crate::instance::ParamValue;
 use crate::meter::Budget;
 use crate::unit::Unit;
 
@@ -37,13 +35,8 @@ pub(crate) fn reducer(name: &str, unit: &Arc<Unit>) -> Arc<dyn Reducer> {
 }
 
 /// The same with parameters; `None` if it takes none.
-pub(crate) fn with_params(
-    name: &str,
-    unit: &Arc<Unit>,
-    params: &BTreeMap<String, ParamValue>,
-) -> Option<Arc<dyn Reducer>> {
-    let params = takes_params(unit).then(|| from_params(params));
-    params.map(|params| -> Arc<dyn Reducer> {
+pub(crate) fn with_params(name: &str, unit: &Arc<Unit>, params: Dynamic) -> Option<Arc<dyn Reducer>> {
+    takes_params(unit).then(|| -> Arc<dyn Reducer> {
         Arc::new(Scripted { name: name.to_owned(), unit: unit.clone(), params: Some(params) })
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Libraries are compiled first, each after those it imports; a script then carries its imports in itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rhai::module_resolvers::StaticModuleResolver;
@@ -31,6 +31,8 @@ pub(crate) struct Compiler<'a> {
     resolver: StaticModuleResolver,
     catalogue: Catalogue,
     libraries: BTreeMap<&'a str, &'a Source>,
+    /// The names of the aggregations of this generation, broken ones included.
+    aggregations: BTreeSet<String>,
     previous: &'a BTreeMap<String, Import>,
     /// What came of each library; `None` while it is being compiled, and when it cannot be.
     imports: BTreeMap<String, Option<Import>>,
@@ -51,13 +53,14 @@ impl<'a> Compiler<'a> {
     pub(crate) fn new(
         host: Arc<Host>,
         libraries: BTreeMap<&'a str, &'a Source>,
+        aggregations: BTreeSet<String>,
         previous: &'a BTreeMap<String, Import>,
     ) -> Self {
         let engine = engine::build(&host.limits);
         let catalogue = Catalogue::of(&engine);
         let resolver = StaticModuleResolver::new();
         let (imports, found, stale) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { host, engine, resolver, catalogue, libraries, previous, imports, found, stale }
+        Self { host, engine, resolver, catalogue, libraries, aggregations, previous, imports, found, stale }
     }
 
     /// The compiled libraries by their places; those that cannot be compiled are missing.
@@ -86,8 +89,8 @@ impl<'a> Compiler<'a> {
 
     /// Compiles a rule or an aggregation.
     pub(crate) fn unit(&mut self, source: &Source, kind: Kind) -> Result<Unit, Vec<Diagnostic>> {
-        let (texts, ast) = self.compile(source, kind)?;
-        Ok(Unit { texts, ast, host: self.host.clone() })
+        let (texts, ast, warnings) = self.compile(source, kind)?;
+        Ok(Unit { texts, ast, warnings, host: self.host.clone() })
     }
 
     /// The library of this path, compiled on first use.
@@ -115,7 +118,8 @@ impl<'a> Compiler<'a> {
     }
 
     fn library(&mut self, source: &Source) -> Result<Import, Vec<Diagnostic>> {
-        let (texts, ast) = self.compile(source, Kind::Library)?;
+        let (texts, ast, warnings) = self.compile(source, Kind::Library)?;
+        self.found.extend(warnings);
         let module = Module::eval_ast_as_new(Scope::new(), &ast, &self.engine)
             .map_err(|error| vec![*ScriptError::from_engine(&texts, *error).diagnostic])?;
         let functions =
@@ -123,7 +127,11 @@ impl<'a> Compiler<'a> {
         Ok(Import { texts, module: Arc::new(module), functions })
     }
 
-    fn compile(&mut self, source: &Source, kind: Kind) -> Result<(Texts, AST), Vec<Diagnostic>> {
+    fn compile(
+        &mut self,
+        source: &Source,
+        kind: Kind,
+    ) -> Result<(Texts, AST, Vec<Diagnostic>), Vec<Diagnostic>> {
         let alone = Texts::new(source.clone(), BTreeMap::new());
         let parsed = self.engine.compile(&*source.text).map_err(|error| vec![from_parser(&alone, &error)])?;
         let mut findings = Vec::new();
@@ -140,10 +148,13 @@ impl<'a> Compiler<'a> {
             }
         }
         if findings.is_empty() {
-            findings = lint(&self.catalogue, &parsed, kind, &modules);
+            findings = lint(&self.catalogue, &parsed, kind, &modules, &self.aggregations);
         }
-        if !findings.is_empty() {
-            return Err(findings.into_iter().map(|finding| diagnostic(source, finding)).collect());
+        let is_broken = findings.iter().any(|finding| !finding.is_warning);
+        let found: Vec<Diagnostic> =
+            findings.into_iter().map(|finding| diagnostic(source, finding)).collect();
+        if is_broken {
+            return Err(found);
         }
         let texts = Texts::new(source.clone(), imports);
         let mut ast = match texts.imports().is_empty() {
@@ -154,7 +165,7 @@ impl<'a> Compiler<'a> {
                 .map_err(|error| vec![*ScriptError::from_engine(&texts, *error).diagnostic])?,
         };
         ast.set_source(source.path.as_str());
-        Ok((texts, ast))
+        Ok((texts, ast, found))
     }
 
     fn resolve(&mut self, wanted: &Wanted) -> Result<Import, Finding> {
@@ -163,6 +174,7 @@ impl<'a> Compiler<'a> {
             length: "import".len(),
             message,
             hint,
+            is_warning: false,
         };
         let Some(path) = &wanted.path else {
             return Err(finding("the path of an import is a plain text".to_owned(), None));
@@ -203,8 +215,11 @@ fn imports_of(ast: &AST) -> Vec<Wanted> {
 fn diagnostic(source: &Source, finding: Finding) -> Diagnostic {
     let (line, column) = line_and_column(finding.position);
     let length = u32::try_from(finding.length).unwrap_or(0);
-    let diagnostic =
-        Diagnostic::error(&source.display, finding.message).at(&source.text, line, column, length);
+    let diagnostic = match finding.is_warning {
+        true => Diagnostic::warning(&source.display, finding.message),
+        false => Diagnostic::error(&source.display, finding.message),
+    };
+    let diagnostic = diagnostic.at(&source.text, line, column, length);
     match finding.hint {
         Some(hint) => diagnostic.hint(hint),
         None => diagnostic,

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rhai::{Dynamic, EvalAltResult, ImmutableString};
+use sereno_model::Level;
 use sereno_query::{Reduced, Window};
 use sereno_runtime::units::parse_duration;
 
-use crate::instance::ParamValue;
-use crate::subject::Subject;
+use crate::alert::Alert;
+use crate::instance::{Labels, ParamValue};
+use crate::subject::{Input, Subject};
+use crate::vector::{Row, Vector};
 use crate::verdict::Verdict;
+use crate::whole::{Alerts, Context};
 
 /// What a native function gives back.
 pub(crate) type Outcome<T> = Result<T, Box<EvalAltResult>>;
@@ -27,6 +31,12 @@ pub(crate) fn type_name(value: &Dynamic) -> &'static str {
         () if value.is::<Window>() => "a window",
         () if value.is::<Subject>() => "an instance",
         () if value.is::<Verdict>() => "a verdict",
+        () if value.is::<Vector>() => "a vector",
+        () if value.is::<Row>() => "a row",
+        () if value.is::<Input>() => "an input",
+        () if value.is::<Context>() => "a rule",
+        () if value.is::<Alert>() => "an alert",
+        () if value.is::<Alerts>() => "a list of alerts",
         () => "a value of another kind",
     }
 }
@@ -53,11 +63,27 @@ pub(crate) fn duration_argument(function: &str, value: &Dynamic) -> Outcome<Dura
         return Duration::try_from_secs_f64(seconds).map_err(|error| wrong(error.to_string()).into());
     }
     match value.read_lock::<ImmutableString>() {
-        Some(text) => {
-            parse_duration(&text).map_err(|why| wrong(format!("`{}`: {why}", text.as_str())).into())
-        }
+        Some(text) => match simple_duration(&text) {
+            Some(duration) => Ok(duration),
+            None => parse_duration(&text).map_err(|why| wrong(format!("`{}`: {why}", text.as_str())).into()),
+        },
         None => Err(wrong(format!("this is {}", type_name(value))).into()),
     }
+}
+
+/// A duration of one number and one unit, as nearly all are. Scripts name theirs at every call, and the general way takes
+/// longer than what it is for.
+fn simple_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let is_plain = (1..=9).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse::<u64>().ok().filter(|_| is_plain).map(|number| Duration::from_secs(number * unit))
 }
 
 /// A number if there is one, else `()`.
@@ -114,4 +140,46 @@ pub(crate) fn from_param(param: &ParamValue) -> Dynamic {
 /// The parameters of a rule.
 pub(crate) fn from_params(params: &BTreeMap<String, ParamValue>) -> Dynamic {
     Dynamic::from_map(params.iter().map(|(name, param)| (name.as_str().into(), from_param(param))).collect())
+}
+
+/// Labels as a map of texts.
+pub(crate) fn from_labels(labels: &Labels) -> Dynamic {
+    let entries = labels.iter().map(|(name, value)| (name.as_str().into(), value.clone().into()));
+    Dynamic::from_map(entries.collect())
+}
+
+/// Labels that a script gives, in order of their names: a map keeps that order.
+pub(crate) fn to_labels(map: &rhai::Map) -> Outcome<Labels> {
+    let label = |(name, value): (_, &Dynamic)| {
+        let name: &rhai::Identifier = name;
+        match value.read_lock::<ImmutableString>() {
+            Some(value) => Ok((name.to_string(), value.to_string())),
+            None => Err(format!("the label `{name}` is {}, not a text", type_name(value)).into()),
+        }
+    };
+    map.iter().map(label).collect()
+}
+
+/// The name of a level, or `()`.
+pub(crate) fn from_level(level: Option<Level>) -> Dynamic {
+    level.map_or(Dynamic::UNIT, |level| level.as_str().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_reads_durations_as_the_long_way_does() {
+        for number in ["0", "1", "05", "90", "999999999", "1234567890", "+5", "-5", "1.5", "", " 5", "5 "] {
+            for unit in ["s", "m", "h", "d", "ms", "M", "w", "", "é", "5s"] {
+                let text = format!("{number}{unit}");
+                if let Some(duration) = simple_duration(&text) {
+                    assert_eq!(parse_duration(&text), Ok(duration), "{text}");
+                }
+            }
+        }
+        assert_eq!(simple_duration("90s"), Some(Duration::from_secs(90)));
+        assert_eq!(simple_duration("7d"), Some(Duration::from_secs(604_800)));
+    }
 }

@@ -18,7 +18,9 @@ use tracing::info;
 
 use crate::convert::Outcome;
 use crate::limits::Limits;
-use crate::{functions, meter, operators, subject, verdict, window};
+use crate::{
+    alert, calendar, functions, histogram, meter, operators, subject, trace, vector, verdict, whole, window,
+};
 
 const VARIABLES_MAX: usize = 128;
 const FUNCTIONS_MAX: usize = 128;
@@ -57,6 +59,12 @@ pub(crate) fn build(limits: &Limits) -> Engine {
     operators::register(&mut engine);
     window::register(&mut engine);
     subject::register(&mut engine);
+    alert::register(&mut engine);
+    whole::register(&mut engine);
+    vector::register(&mut engine);
+    histogram::register(&mut engine);
+    calendar::register(&mut engine);
+    trace::register(&mut engine);
     verdict::register(&mut engine);
     forbid(&mut engine);
     limit(&mut engine, limits);

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use rhai::{EvalAltResult, ParseError, Position};
+use rhai::{EvalAltResult, ParseError, ParseErrorType, Position};
 use sereno_runtime::diagnostic::Diagnostic;
 
 use crate::unit::Texts;
@@ -104,12 +104,17 @@ fn too_large(what: &str) -> &'static str {
 pub(crate) fn from_parser(texts: &Texts, error: &ParseError) -> Diagnostic {
     let source = texts.main();
     let (line, column) = line_and_column(error.position());
-    Diagnostic::error(&source.display, lower_first(&error.err_type().to_string())).at(
-        &source.text,
-        line,
-        column,
-        0,
-    )
+    let message = match error.err_type() {
+        ParseErrorType::Reserved(word) => format!("`{word}` is a word that the language keeps for itself"),
+        other => lower_first(&other.to_string()),
+    };
+    let diagnostic = Diagnostic::error(&source.display, message).at(&source.text, line, column, 0);
+    match error.err_type() {
+        ParseErrorType::Reserved(word) => {
+            diagnostic.hint(format!("choose another name; a property of that name is `x[\"{word}\"]`"))
+        }
+        _ => diagnostic,
+    }
 }
 
 /// From 1, or 0 where the position is unknown.

@@ -6,11 +6,15 @@ use rhai::{Dynamic, Engine};
 
 use crate::convert::{Outcome, from_option, number_argument, optional_number_argument};
 
+/// How a message says that there is no value: it is about to be sent, and must not fail for want of one.
+const NONE: &str = "none";
+
 pub(crate) fn register(engine: &mut Engine) {
     engine.register_fn("ratio", ratio);
     engine.register_fn("clamp", clamp);
     engine.register_fn("round", round);
     engine.register_fn("fmt", fmt);
+    engine.register_fn("pct", pct);
     engine.register_fn("human_bytes", human_bytes);
     engine.register_fn("human_duration", human_duration);
 }
@@ -41,7 +45,15 @@ fn fmt(value: Dynamic, decimals: i64) -> Outcome<String> {
     let decimals = check_decimals("fmt", decimals)?;
     Ok(match optional_number_argument("fmt", &value)? {
         Some(value) => format!("{value:.decimals$}"),
-        None => "none".to_owned(),
+        None => NONE.to_owned(),
+    })
+}
+
+fn pct(share: Dynamic, decimals: i64) -> Outcome<String> {
+    let decimals = check_decimals("pct", decimals)?;
+    Ok(match optional_number_argument("pct", &share)? {
+        Some(share) => format!("{:.decimals$} %", share * 100.0),
+        None => NONE.to_owned(),
     })
 }
 
@@ -54,7 +66,9 @@ fn check_decimals(function: &str, decimals: i64) -> Outcome<usize> {
 
 fn human_bytes(value: Dynamic) -> Outcome<String> {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let mut value = number_argument("human_bytes", &value)?;
+    let Some(mut value) = optional_number_argument("human_bytes", &value)? else {
+        return Ok(NONE.to_owned());
+    };
     let mut unit = 0;
     while value.abs() >= 1_024.0 && unit + 1 < UNITS.len() {
         value /= 1_024.0;
@@ -66,7 +80,9 @@ fn human_bytes(value: Dynamic) -> Outcome<String> {
 
 /// Whole seconds, at most two units: `3d 4h` reads better than `3d 4h 12m 9s`.
 fn human_duration(seconds: Dynamic) -> Outcome<String> {
-    let seconds = number_argument("human_duration", &seconds)?;
+    let Some(seconds) = optional_number_argument("human_duration", &seconds)? else {
+        return Ok(NONE.to_owned());
+    };
     let sign = if seconds < 0.0 { "-" } else { "" };
     let Ok(duration) = Duration::try_from_secs_f64(seconds.abs().round()) else {
         return Ok(format!("{seconds} s"));

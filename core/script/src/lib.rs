@@ -16,11 +16,14 @@
 //! Not here: when scripts run (`sereno-rules`, `sereno-query`), where their files are (the caller reads them).
 
 mod aggregation;
+mod alert;
+mod calendar;
 mod compile;
 mod convert;
 mod engine;
 mod error;
 mod functions;
+mod histogram;
 mod instance;
 mod library;
 mod limits;
@@ -28,21 +31,30 @@ mod lint;
 mod memory;
 mod meter;
 mod operators;
+mod query;
+mod reader;
+mod reference;
 mod rule;
 mod shipped;
 mod subject;
+mod trace;
 mod unit;
+mod vector;
 mod verdict;
+mod whole;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
+pub use calendar::{Zone, ZoneError};
 pub use error::{ErrorKind, ScriptError};
-pub use instance::{Instance, ParamValue, Value};
+pub use instance::{AlertView, AlertsOf, InputView, Instance, Labels, ParamValue, Params, Value, Whole};
 pub use library::{Library, Source};
 pub use limits::Limits;
-pub use memory::Memory;
+pub use memory::{Memory, MemoryError};
 pub use meter::Budget;
-pub use rule::RuleScript;
-pub use verdict::Verdict;
+pub use reference::FunctionDoc;
+pub use rule::{Entry, RuleScript};
+pub use trace::{Trace, TraceValue};
+pub use verdict::{Answer, Decided, Verdict};

@@ -4,19 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rhai::{Dynamic, Map};
 use sereno_query::Reducer;
 use sereno_runtime::Clock;
 use sereno_runtime::diagnostic::Diagnostic;
 
 use crate::aggregation;
 use crate::compile::{Compiler, Import};
-use crate::engine::Host;
-use crate::instance::ParamValue;
+use crate::convert::{Outcome, from_params};
+use crate::engine::{self, Host};
+use crate::instance::Params;
 use crate::limits::Limits;
-use crate::lint::Kind;
+use crate::lint::{Kind, suggest};
+use crate::reference::{self, FunctionDoc};
 use crate::rule::RuleScript;
 use crate::shipped;
-use crate::subject::Aggregations;
 use crate::unit::Unit;
 
 const AGGREGATIONS: &str = "aggregations/";
@@ -49,6 +51,36 @@ struct Inner {
     stale: BTreeSet<String>,
 }
 
+/// The aggregations of one generation, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Aggregations {
+    reducers: BTreeMap<String, Arc<dyn Reducer>>,
+    /// What those that take parameters are made from.
+    units: BTreeMap<String, Arc<Unit>>,
+}
+
+impl Aggregations {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.reducers.contains_key(name)
+    }
+
+    /// The aggregation of this name, with parameters or without.
+    pub(crate) fn find(&self, name: &str, params: Option<Map>) -> Outcome<Arc<dyn Reducer>> {
+        let Some(reducer) = self.reducers.get(name) else {
+            let hint = suggest(name, self.reducers.keys().map(String::as_str));
+            let hint = hint.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            return Err(format!("there is no aggregation `{name}`{hint}").into());
+        };
+        let Some(params) = params else { return Ok(reducer.clone()) };
+        self.with_params(name, Dynamic::from_map(params))
+            .ok_or_else(|| format!("the aggregation `{name}` takes no parameters").into())
+    }
+
+    fn with_params(&self, name: &str, params: Dynamic) -> Option<Arc<dyn Reducer>> {
+        aggregation::with_params(name, self.units.get(name)?, params)
+    }
+}
+
 impl Library {
     /// Compiles the scripts over the shipped aggregations, which a source of the same path replaces. What `previous`
     /// holds of the same content is taken from there. A broken script keeps its version from `previous`, marked stale
@@ -77,24 +109,19 @@ impl Library {
     /// The aggregation `NAME` of `aggregations/NAME.rhai`.
     #[must_use]
     pub fn aggregation(&self, name: &str) -> Option<Arc<dyn Reducer>> {
-        self.0.aggregations.get(name).cloned()
+        self.0.aggregations.reducers.get(name).cloned()
     }
 
     /// The same with parameters; `None` if there is no such aggregation, or it takes none: only one whose `aggregate` has
     /// two arguments does.
     #[must_use]
-    pub fn aggregation_with(
-        &self,
-        name: &str,
-        params: &BTreeMap<String, ParamValue>,
-    ) -> Option<Arc<dyn Reducer>> {
-        let unit = self.0.units.get(&format!("{AGGREGATIONS}{name}{EXTENSION}"))?;
-        aggregation::with_params(name, unit, params)
+    pub fn aggregation_with(&self, name: &str, params: &Params) -> Option<Arc<dyn Reducer>> {
+        self.0.aggregations.with_params(name, from_params(params))
     }
 
     /// The names of the aggregations, sorted.
     pub fn aggregation_names(&self) -> impl Iterator<Item = &str> {
-        self.0.aggregations.keys().map(String::as_str)
+        self.0.aggregations.reducers.keys().map(String::as_str)
     }
 
     /// The rule script by its place below `rules/`, as rule files name it: `disk/full.rhai`.
@@ -115,6 +142,13 @@ impl Library {
     pub fn crc32(&self, path: &str) -> Option<u32> {
         let unit = self.0.units.get(path).map(|unit| &unit.texts);
         unit.or_else(|| self.0.imports.get(path).map(|import| &import.texts)).map(|texts| texts.crc32())
+    }
+
+    /// All that scripts may call, in the order of `scripts/README.md`, then what comes with the language. The same for every
+    /// library.
+    #[must_use]
+    pub fn function_reference() -> Vec<FunctionDoc> {
+        reference::reference(&engine::build(&Limits::default()))
     }
 
     /// The places of the scripts whose newest content is broken, and whose last good version is used instead.
@@ -139,7 +173,10 @@ impl<'a> Loader<'a> {
         let libraries = all.iter().filter(|(path, _)| path.starts_with(LIBRARIES));
         let libraries = libraries.map(|(path, source)| (*path, *source)).collect();
         let last_imports = previous.map_or(&NO_IMPORTS, |inner| &inner.imports);
-        let compiler = Compiler::new(host.clone(), libraries, last_imports);
+        let name =
+            |path: &&str| Some(path.strip_prefix(AGGREGATIONS)?.trim_end_matches(EXTENSION).to_owned());
+        let aggregations = all.keys().filter_map(name).collect();
+        let compiler = Compiler::new(host.clone(), libraries, aggregations, last_imports);
         Self { host, compiler, previous, found: Vec::new(), stale: BTreeSet::new() }
     }
 
@@ -149,14 +186,18 @@ impl<'a> Loader<'a> {
         for (path, source) in all {
             let Some(kind) = self.kind(source) else { continue };
             if let Some(unit) = self.unit(source, kind) {
+                self.found.extend(unit.warnings.iter().cloned());
                 units.insert((*path).to_owned(), unit);
             }
         }
-        let aggregations = units.iter().filter_map(|(path, unit)| {
-            let name = path.strip_prefix(AGGREGATIONS)?.trim_end_matches(EXTENSION);
-            Some((name.to_owned(), aggregation::reducer(name, unit)))
-        });
-        let aggregations = Arc::new(aggregations.collect());
+        let mut aggregations = Aggregations::default();
+        for (path, unit) in &units {
+            let Some(name) = path.strip_prefix(AGGREGATIONS) else { continue };
+            let name = name.trim_end_matches(EXTENSION);
+            aggregations.reducers.insert(name.to_owned(), aggregation::reducer(name, unit));
+            aggregations.units.insert(name.to_owned(), unit.clone());
+        }
+        let aggregations = Arc::new(aggregations);
         self.found.append(&mut self.compiler.found);
         self.stale.extend(self.compiler.stale.drain(..));
         let imports = self.compiler.into_imports();

@@ -1,20 +1,23 @@
 //! What can be told from a script before it runs: Rhai looks a function up when a call is made, so without this a
 //! typing mistake in a rare branch would surface during the incident.
 //!
-//! Found: calls of functions that do not exist or take another number of arguments, properties and methods that an
-//! instance or a window does not have, windows and `()` that are compared as if they were numbers, code outside
-//! functions, a missing entry point.
+//! Found: calls of functions that do not exist or take another number of arguments, properties and methods that a value
+//! does not have, things that are compared as if they were numbers, written-out arguments that mean nothing
+//! ([`literals`]), code outside functions, missing entry points; and, as a warning, whole numbers divided.
 //!
-//! Types are followed only where they are certain: the parameter of an entry point, what is assigned from it once, and
-//! the windows that its methods give. About anything else only name and number of arguments are checked.
+//! Types are followed only where they are certain ([`types`]). About anything else only name and number of arguments
+//! are checked.
 
-use std::any::TypeId;
-use std::collections::BTreeMap;
+mod catalogue;
+mod literals;
+mod types;
 
-use rhai::{AST, ASTFlags, ASTNode, Dynamic, Engine, Expr, FnCallExpr, Position, Stmt, Token};
-use sereno_query::Window;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::subject::Subject;
+use rhai::{AST, ASTFlags, ASTNode, Expr, FnCallExpr, Position, Stmt, Token};
+
+pub(crate) use catalogue::{Catalogue, Type};
+
 use crate::{aggregation, rule};
 
 /// What a script is for, which decides the functions it must have.
@@ -36,11 +39,9 @@ pub(crate) struct Finding {
     pub(crate) length: usize,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// Whether the script may be used all the same.
+    pub(crate) is_warning: bool,
 }
-
-/// What the engine lets a script call: for each name the types of the parameters.
-#[derive(Debug)]
-pub(crate) struct Catalogue(BTreeMap<String, Vec<Vec<TypeId>>>);
 
 /// What Rhai itself understands as a call, with any number of arguments.
 const KEYWORDS: [&str; 7] = ["Fn", "call", "type_of", "is_def_fn", "is_def_var", "print", "debug"];
@@ -55,90 +56,19 @@ const HINTS: [(&str, &str); 6] = [
     ("len", "did you mean `count`?"),
 ];
 
-impl Catalogue {
-    pub(crate) fn of(engine: &Engine) -> Self {
-        let all = engine.collect_fn_metadata(
-            None,
-            |f| Some((f.metadata.name.to_string(), f.metadata.param_types.to_vec())),
-            true,
-        );
-        let mut functions: BTreeMap<String, Vec<Vec<TypeId>>> = BTreeMap::new();
-        for (name, parameters) in all {
-            functions.entry(name).or_default().push(parameters);
-        }
-        // It is registered only to fail, for calls that hide from this lint.
-        functions.remove("sleep");
-        Self(functions)
-    }
-
-    fn arities(&self, name: &str) -> Vec<usize> {
-        let overloads = self.0.get(name).map(Vec::as_slice).unwrap_or_default();
-        let mut arities: Vec<usize> = overloads.iter().map(Vec::len).collect();
-        arities.sort_unstable();
-        arities.dedup();
-        arities
-    }
-
-    /// Whether `receiver` has the method or getter, with this many parameters, itself included.
-    fn has_method(&self, name: &str, receiver: Type, parameters: usize) -> bool {
-        let takes = |types: &Vec<TypeId>| {
-            types.len() == parameters
-                && types.first().is_some_and(|first| [receiver.id(), TypeId::of::<Dynamic>()].contains(first))
-        };
-        self.0.get(name).is_some_and(|overloads| overloads.iter().any(takes))
-    }
-
-    /// The methods and getters of a type, as they are written after the dot.
-    fn members(&self, receiver: Type) -> impl Iterator<Item = String> {
-        let own = move |overloads: &[Vec<TypeId>]| {
-            overloads.iter().any(|types| types.first() == Some(&receiver.id()))
-        };
-        self.0
-            .iter()
-            .filter(move |(_, overloads)| own(overloads))
-            .map(|(name, _)| name.strip_prefix("get$").map_or_else(|| format!("{name}()"), str::to_owned))
-    }
-}
-
-/// A type that the lint follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Type {
-    Instance,
-    Window,
-}
-
-impl Type {
-    fn id(self) -> TypeId {
-        match self {
-            Self::Instance => TypeId::of::<Subject>(),
-            Self::Window => TypeId::of::<Window>(),
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Instance => "an instance",
-            Self::Window => "a window",
-        }
-    }
-
-    /// What a method gives, if it is followed further.
-    fn of_method(self, name: &str) -> Option<Self> {
-        matches!((self, name), (Self::Instance, "series") | (Self::Window, "between")).then_some(Self::Window)
-    }
-}
-
-/// Everything wrong with a script, in the order of the text. `modules` are its imports: their functions by alias.
+/// Everything wrong with a script, in the order of the text. `modules` are its imports: their functions by alias;
+/// `aggregations` are the names of those that there are.
 pub(crate) fn lint(
     catalogue: &Catalogue,
     ast: &AST,
     kind: Kind,
     modules: &BTreeMap<String, Vec<Signature>>,
+    aggregations: &BTreeSet<String>,
 ) -> Vec<Finding> {
     let own =
         ast.iter_functions().map(|function| (function.name.to_owned(), function.params.len())).collect();
-    let types = certain_types(ast, kind);
-    let mut linter = Linter { catalogue, modules, own, types, findings: Vec::new() };
+    let types = types::certain(ast, kind);
+    let mut linter = Linter { catalogue, modules, aggregations, own, types, findings: Vec::new() };
     linter.check_entry(kind);
     linter.check_top_level(ast);
     ast.walk(&mut |path| {
@@ -164,6 +94,7 @@ pub(crate) fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
 struct Linter<'a> {
     catalogue: &'a Catalogue,
     modules: &'a BTreeMap<String, Vec<Signature>>,
+    aggregations: &'a BTreeSet<String>,
     own: Vec<Signature>,
     types: BTreeMap<String, Type>,
     findings: Vec<Finding>,
@@ -171,20 +102,35 @@ struct Linter<'a> {
 
 impl Linter<'_> {
     fn report(&mut self, position: Position, length: usize, message: String, hint: Option<String>) {
-        self.findings.push(Finding { position, length, message, hint });
+        self.findings.push(Finding { position, length, message, hint, is_warning: false });
     }
 
     fn check_entry(&mut self, kind: Kind) {
-        let (name, arities, form): (_, &[usize], _) = match kind {
-            Kind::Aggregation => (aggregation::ENTRY, &[1, 2], "fn aggregate(w)"),
-            Kind::Rule => (rule::ENTRY, &[1], "fn check(s)"),
+        let needs: &[(&str, &[usize], &str)] = match kind {
+            Kind::Aggregation => &[(aggregation::ENTRY, &[1, 2], "fn aggregate(w)")],
+            Kind::Rule => &[(rule::CHECK, &[1], "fn check(s)"), (rule::DECIDE, &[1], "fn decide(ctx)")],
             Kind::Library => return,
         };
-        if self.own.iter().any(|(own, arity)| own == name && arities.contains(arity)) {
+        let is_there = |name: &str, arities: &[usize]| arities.iter().any(|arity| self.is_own(name, *arity));
+        let found = needs.iter().filter(|(name, arities, _)| is_there(name, arities)).count();
+        let forms: Vec<String> = needs.iter().map(|(.., form)| format!("`{form}`")).collect();
+        let purpose = if kind == Kind::Rule { "a rule script" } else { "an aggregation" };
+        let whole = |linter: &mut Self, message: String| linter.report(Position::NONE, 0, message, None);
+        match found {
+            0 => whole(self, format!("{purpose} needs {}, and there is none", forms.join(" or "))),
+            1 => {}
+            _ => whole(self, format!("{purpose} has {}; only one can be asked", forms.join(" and "))),
+        }
+        if kind != Kind::Rule {
             return;
         }
-        let purpose = if kind == Kind::Rule { "a rule script" } else { "an aggregation" };
-        self.report(Position::NONE, 0, format!("{purpose} needs `{form}`, and there is none"), None);
+        for (name, arity) in [(rule::INIT, 0), (rule::MESSAGE, 1), (rule::MIGRATE, 2)] {
+            let wrong = self.own.iter().find(|(own, parameters)| own == name && *parameters != arity);
+            if let Some((_, parameters)) = wrong.filter(|_| !self.is_own(name, arity)) {
+                let message = format!("`fn {name}` takes {}, not {parameters}", arguments(arity));
+                whole(self, message);
+            }
+        }
     }
 
     fn check_top_level(&mut self, ast: &AST) {
@@ -216,8 +162,8 @@ impl Linter<'_> {
             }
             ASTNode::Expr(Expr::MethodCall(call, position)) => self.check_method_name(call, *position),
             ASTNode::Expr(Expr::Dot(chain, ..)) => {
-                if let Some(receiver) = self.type_of(&chain.lhs) {
-                    self.follow(receiver, &chain.rhs, true);
+                if let Some(receiver) = types::type_of(&self.types, &chain.lhs) {
+                    self.follow(receiver, &chain.rhs);
                 }
             }
             _ => {}
@@ -235,6 +181,7 @@ impl Linter<'_> {
         if KEYWORDS.contains(&name) || self.is_own(name, arity) {
             return;
         }
+        self.check_literals(None, call);
         let arities = self.catalogue.arities(name);
         if !arities.contains(&arity) {
             self.report_call(name, arity, arities, position);
@@ -278,7 +225,7 @@ impl Linter<'_> {
         }
         let known_hint = HINTS.iter().find(|(tried, _)| *tried == name).map(|(_, hint)| (*hint).to_owned());
         let own = self.own.iter().map(|(own, _)| own.as_str());
-        let known = self.catalogue.0.keys().map(String::as_str).filter(|known| is_word(known));
+        let known = self.catalogue.names().filter(|known| is_word(known));
         let near = suggest(name, own.chain(known)).map(|near| format!("did you mean `{near}`?"));
         let hint = known_hint.or(near);
         self.report(position, length, format!("there is no function `{name}`"), hint);
@@ -286,15 +233,18 @@ impl Linter<'_> {
 
     fn check_comparison(&mut self, token: &Token, call: &FnCallExpr, position: Position) {
         use Token::{EqualsTo, GreaterThan, GreaterThanEqualsTo, LessThan, LessThanEqualsTo, NotEqualsTo};
+        if *token == Token::Divide {
+            return self.check_division(call, position);
+        }
         let orders = matches!(token, GreaterThan | GreaterThanEqualsTo | LessThan | LessThanEqualsTo);
         if !orders && !matches!(token, EqualsTo | NotEqualsTo) {
             return;
         }
         let operator = call.name.as_str();
         let is_unit = |operand: &Expr| matches!(operand, Expr::Unit(_));
-        let followed = call.args.iter().find_map(|operand| self.type_of(operand));
+        let followed = call.args.iter().find_map(|operand| types::type_of(&self.types, operand));
         if let Some(kind) = followed.filter(|_| orders || !call.args.iter().any(is_unit)) {
-            let hint = "take a number from it first, such as `.mean()`".to_owned();
+            let hint = format!("take a number from it first, such as `{}`", kind.number());
             let message = format!("`{operator}` compares {} with something else", kind.as_str());
             self.report(position, operator.len(), message, Some(hint));
         } else if orders && call.args.iter().any(is_unit) {
@@ -307,45 +257,43 @@ impl Linter<'_> {
         self.own.iter().any(|(own, parameters)| own == name && *parameters == arity)
     }
 
-    fn type_of(&mut self, expression: &Expr) -> Option<Type> {
-        match expression {
-            Expr::Variable(variable, ..) if variable.2.is_empty() => {
-                self.types.get(variable.1.as_str()).copied()
-            }
-            Expr::Dot(chain, ..) => {
-                let receiver = self.type_of(&chain.lhs)?;
-                self.follow(receiver, &chain.rhs, false)
-            }
-            _ => None,
+    /// Rhai's own division of whole numbers cuts; ours does not, and who knows Rhai expects a mistake here.
+    fn check_division(&mut self, call: &FnCallExpr, position: Position) {
+        if let [Expr::IntegerConstant(a, _), Expr::IntegerConstant(b, _)] = &*call.args {
+            let message =
+                format!("`{a} / {b}` divides two whole numbers, which is {} here", *a as f64 / *b as f64);
+            let hint = Some(format!("write `{a}.0 / {b}`, which is the same everywhere"));
+            self.findings.push(Finding { position, length: 1, message, hint, is_warning: true });
         }
     }
 
     /// Goes along what stands after a dot; gives the type at its end, where it is certain.
-    fn follow(&mut self, receiver: Type, rest: &Expr, report: bool) -> Option<Type> {
+    fn follow(&mut self, receiver: Type, rest: &Expr) -> Option<Type> {
         match rest {
             Expr::Property(property, position) => {
                 let getter = format!("get${}", property.2);
-                if report && !self.catalogue.has_method(&getter, receiver, 1) {
+                if !self.catalogue.has_method(&getter, receiver, 1) {
                     self.report_member(receiver, &property.2, *position);
                 }
-                None
+                receiver.of_member(&property.2)
             }
             Expr::MethodCall(call, position) => {
                 let (name, arity) = (call.name.as_str(), call.args.len());
                 let generic = KEYWORDS.contains(&name) || self.is_own(name, arity);
                 // A name that no type has is reported as such already.
                 let exists = self.catalogue.arities(name).contains(&(arity + 1));
-                if report && exists && !generic && !self.catalogue.has_method(name, receiver, arity + 1) {
+                if exists && !generic && !self.catalogue.has_method(name, receiver, arity + 1) {
                     self.report_member(receiver, name, *position);
                 }
-                receiver.of_method(name)
+                self.check_literals(Some(receiver), call);
+                receiver.of_member(name)
             }
             Expr::Dot(chain, ..) => {
-                let next = self.follow(receiver, &chain.lhs, report)?;
-                self.follow(next, &chain.rhs, report)
+                let next = self.follow(receiver, &chain.lhs)?;
+                self.follow(next, &chain.rhs)
             }
             Expr::Index(chain, ..) => {
-                self.follow(receiver, &chain.lhs, report);
+                self.follow(receiver, &chain.lhs);
                 None
             }
             _ => None,
@@ -358,64 +306,6 @@ impl Linter<'_> {
             suggest(name, members.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
         let message = format!("{} has no `{name}`", receiver.as_str());
         self.report(position, name.chars().count(), message, hint);
-    }
-}
-
-/// The variables whose type is certain: parameters of entry points and what is assigned from them, where no other
-/// declaration has the same name.
-fn certain_types(ast: &AST, kind: Kind) -> BTreeMap<String, Type> {
-    let mut types: BTreeMap<String, Type> = BTreeMap::new();
-    let mut declared: Vec<String> = Vec::new();
-    for function in ast.iter_functions() {
-        let given = match (kind, function.name) {
-            (Kind::Aggregation, aggregation::ENTRY) => Some(Type::Window),
-            (Kind::Rule, rule::ENTRY | rule::MESSAGE) => Some(Type::Instance),
-            _ => None,
-        };
-        for (index, name) in function.params.iter().enumerate() {
-            match given.filter(|_| index == 0) {
-                Some(given) => {
-                    types.insert((*name).to_owned(), given);
-                }
-                None => declared.push((*name).to_owned()),
-            }
-        }
-    }
-    let mut assigned = Vec::new();
-    ast.walk(&mut |path| {
-        match path.last() {
-            Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => {
-                declared.push(variable.0.name.to_string());
-                assigned.push((variable.0.name.to_string(), window_from(&variable.1, &types)));
-            }
-            Some(ASTNode::Stmt(Stmt::For(parts, _))) => declared.push(parts.0.name.to_string()),
-            Some(ASTNode::Stmt(Stmt::Assignment(parts))) => {
-                if let Expr::Variable(variable, ..) = &parts.1.lhs {
-                    declared.push(variable.1.to_string());
-                }
-            }
-            _ => {}
-        }
-        true
-    });
-    types.retain(|name, _| !declared.contains(name));
-    for (name, window) in assigned {
-        let once = declared.iter().filter(|other| **other == name).count() == 1;
-        if window && once && !types.contains_key(&name) {
-            types.insert(name, Type::Window);
-        }
-    }
-    types
-}
-
-/// Whether an expression is `s.series(…)`, or another call that gives a window.
-fn window_from(expression: &Expr, types: &BTreeMap<String, Type>) -> bool {
-    let Expr::Dot(chain, ..) = expression else { return false };
-    match (&chain.lhs, &chain.rhs) {
-        (Expr::Variable(variable, ..), Expr::MethodCall(call, _)) => {
-            types.get(variable.1.as_str()).is_some_and(|receiver| receiver.of_method(&call.name).is_some())
-        }
-        _ => false,
     }
 }
 

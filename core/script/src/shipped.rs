@@ -13,9 +13,29 @@ macro_rules! shipped {
     };
 }
 
-const SHIPPED: [(&str, &str); 15] = shipped![
-    "count", "delta", "first", "increase", "last", "max", "mean", "median", "min", "p90", "p95", "p99",
-    "rate", "stddev", "sum",
+const SHIPPED: [(&str, &str); 22] = shipped![
+    "age",
+    "apdex",
+    "budget_burn",
+    "count",
+    "delta",
+    "ewma",
+    "first",
+    "increase",
+    "last",
+    "mad",
+    "max",
+    "mean",
+    "median",
+    "min",
+    "p90",
+    "p95",
+    "p99",
+    "rate",
+    "robust_zscore",
+    "stddev",
+    "sum",
+    "trimmed_mean",
 ];
 
 /// The shipped scripts.

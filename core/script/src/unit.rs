@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rhai::{AST, CallFnOptions, Dynamic, Scope};
+use sereno_runtime::diagnostic::Diagnostic;
 
 use crate::engine::Host;
 use crate::error::{ErrorKind, ScriptError};
@@ -52,6 +53,8 @@ impl Texts {
 pub(crate) struct Unit {
     pub(crate) texts: Texts,
     pub(crate) ast: AST,
+    /// What was found in it though it may be used.
+    pub(crate) warnings: Vec<Diagnostic>,
     pub(crate) host: Arc<Host>,
 }
 
@@ -79,7 +82,18 @@ impl Unit {
         // What a panic leaves behind is the scope and `this`, and neither is used again.
         let outcome = meter::metered(limits, clock, budget, || catch_unwind(AssertUnwindSafe(call)));
         match outcome {
-            Ok(answer) => answer.map_err(|error| ScriptError::from_engine(&self.texts, *error)),
+            Ok(Ok(answer)) => match meter::stopped() {
+                None => Ok(answer),
+                // It was stopped by its very last operation, or has caught what stopped it and done nothing since.
+                Some((kind, reason)) => Err(ScriptError::whole(kind, &self.texts, reason)),
+            },
+            Ok(Err(error)) => {
+                let error = ScriptError::from_engine(&self.texts, *error);
+                Err(match meter::stopped() {
+                    None => error,
+                    Some((kind, _)) => ScriptError { kind, ..error },
+                })
+            }
             Err(panic) => {
                 let what = panic_text(&*panic);
                 let message =

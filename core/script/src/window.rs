@@ -47,6 +47,14 @@ pub(crate) fn register(engine: &mut Engine) {
         let ahead = duration_argument("forecast", &ahead)?;
         scan(window, |window| from_option(window.forecast(ahead)))
     });
+    engine.register_fn("ewma", |window: &mut Window, half_life: Dynamic| -> Outcome<Dynamic> {
+        let half_life = duration_argument("ewma", &half_life)?;
+        if half_life.is_zero() {
+            return Err("`ewma`: in no time weights cannot halve; give a duration such as \"5m\"".into());
+        }
+        scan(window, |window| from_option(window.ewma(half_life)))
+    });
+    engine.register_fn("age", |window: &mut Window| measure(window, |window| window.age().as_secs_f64()));
     let describe = |window: &mut Window| format!("a window of {} samples", window.count());
     engine.register_fn("to_string", describe);
     engine.register_fn("to_debug", describe);
@@ -93,5 +101,6 @@ fn register_values(engine: &mut Engine) {
     register("changes", Window::changes);
     register("stddev", Window::stddev);
     register("median", Window::median);
+    register("mad", Window::mad);
     register("slope", Window::slope);
 }

@@ -9,20 +9,19 @@ use crate::ParamValue;
 fn the_shipped_ones_are_there_and_native() {
     let (library, found) = load(&[], None);
     assert_eq!(found, []);
-    let names: Vec<&str> = library.aggregation_names().collect();
-    let expected = "count delta first increase last max mean median min p90 p95 p99 rate stddev sum";
-    assert_eq!(names.join(" "), expected);
-    for name in names {
-        let reducer = format!("{:?}", library.aggregation(name).unwrap());
-        assert!(!reducer.contains("Scripted"), "`{name}` would enter Rhai for every window: {reducer}");
-    }
+    let is_scripted = |name: &&str| format!("{:?}", library.aggregation(name).unwrap()).contains("Scripted");
+    let (scripted, native): (Vec<&str>, Vec<&str>) = library.aggregation_names().partition(is_scripted);
+    let expected = "age count delta first increase last mad max mean median min p90 p95 p99 rate stddev sum";
+    assert_eq!(native.join(" "), expected, "the others would enter Rhai for every window");
+    assert_eq!(scripted.join(" "), "apdex budget_burn ewma robust_zscore trimmed_mean");
 }
 
 #[test]
 fn a_lowered_script_answers_what_it_answers_in_rhai() {
     let windows: [&[f64]; 4] = [&[], &[3.0], &[1.0, f64::NAN, 5.0], &[0.1, 0.2, 7.5, 7.4, 1e9, -2.0]];
     let (shipped, _) = load(&[], None);
-    for name in shipped.aggregation_names() {
+    let is_native = |name: &&str| shipped.aggregation(name).unwrap().native().is_some();
+    for name in shipped.aggregation_names().filter(is_native) {
         let text = crate::shipped::sources()
             .into_iter()
             .find(|source| source.path.ends_with(&format!("/{name}.rhai")))
@@ -105,4 +104,47 @@ fn a_failing_aggregation_says_where() {
     assert!(quantile.contains("`quantile(7)`: give a share from 0 to 1, such as 0.95"), "{quantile}");
     let thrown = answer("fn aggregate(w) { throw \"no way\" }", &[1.0]);
     assert!(thrown.contains("failed: no way at"), "{thrown}");
+}
+
+#[test]
+fn the_shipped_scripts_compute_what_they_say() {
+    let (library, _) = load(&[], None);
+    let ask = |name: &str, params: &[(&str, f64)], values: &[f64]| {
+        let params =
+            params.iter().map(|(name, value)| ((*name).to_owned(), ParamValue::Float(*value))).collect();
+        match library.aggregation_with(name, &params).expect(name).reduce(&window(values)) {
+            Ok(Reduced::None) => "none".to_owned(),
+            Ok(Reduced::Number(number)) => number.to_string(),
+            Ok(Reduced::Map(map)) => format!("{map:?}"),
+            Err(error) => crate::error::describe(&error),
+        }
+    };
+    let served = [0.1, 0.2, 0.3, 0.5, 1.0, 5.0];
+    assert_eq!(
+        ask("apdex", &[("satisfied", 0.3)], &served),
+        r#"{"lost": 1.0, "score": 0.6666666666666666, "slow": 2.0}"#
+    );
+    assert_eq!(ask("apdex", &[("satisfied", 0.3), ("tolerated", 0.4)], &served)[..11], *r#"{"lost": 3."#);
+    assert_eq!(ask("apdex", &[("satisfied", 0.3)], &[]), "none");
+    assert!(ask("apdex", &[], &served).contains("there is no `satisfied`"));
+    assert_eq!(ask("budget_burn", &[("objective", 0.75)], &[1.0, 0.0, 1.0, 0.0]), "2");
+    assert_eq!(ask("budget_burn", &[("objective", 0.75)], &[1.0]), "0");
+    assert_eq!(ask("budget_burn", &[("objective", 0.75)], &[]), "none");
+    let outlier = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 1_000.0, -1_000.0];
+    assert_eq!(ask("trimmed_mean", &[], &outlier), "5");
+    assert_eq!(ask("trimmed_mean", &[("share", 0.0)], &outlier), "4.090909090909091");
+    assert_eq!(ask("trimmed_mean", &[], &[]), "none");
+    assert_eq!(ask("ewma", &[("half_life", 1.0)], &[0.0, 0.0, 7.0]), "4");
+    assert_eq!(ask("ewma", &[], &[5.0]), "5");
+    assert_eq!(ask("ewma", &[], &[]), "none");
+    let score = |values: &[f64]| {
+        let reduced = library.aggregation("robust_zscore").unwrap().reduce(&window(values)).unwrap();
+        reduced.number()
+    };
+    let usual = [10.0, 11.0, 9.0, 10.0, 12.0, 8.0, 10.0, 11.0, 9.0];
+    assert!(score(&[&usual[..], &[10.0]].concat()).unwrap().abs() < 0.1);
+    assert!(score(&[&usual[..], &[20.0]].concat()).unwrap() > 6.0);
+    assert!(score(&[&usual[..], &[900.0, 800.0, 20.0]].concat()).unwrap() > 4.0, "whatever came before");
+    assert_eq!(score(&usual), None, "too few to tell");
+    assert_eq!(score(&[5.0; 20]), None, "what never moves");
 }

@@ -66,14 +66,137 @@ fn an_instance_is_known_to_the_lint() {
         ),
         (
             "fn check(s) { true } fn message(a) { `${a.lable}` }",
-            "1:43 an instance has no `lable` | did you mean `labels`?",
+            "1:43 an alert has no `lable` | did you mean `labels`?",
         ),
         ("fn check(s) { alert() }", "1:15 `alert` takes 1 or 2 arguments, not 0"),
-        ("fn decide(ctx) { true }", "0:0 a rule script needs `fn check(s)`, and there is none"),
+        (
+            "fn chek(s) { true }",
+            "0:0 a rule script needs `fn check(s)` or `fn decide(ctx)`, and there is none",
+        ),
+        (
+            "fn check() { true }",
+            "0:0 a rule script needs `fn check(s)` or `fn decide(ctx)`, and there is none",
+        ),
+        (
+            "fn check(s) { true } fn decide(ctx) { }",
+            "0:0 a rule script has `fn check(s)` and `fn decide(ctx)`; only one can be asked",
+        ),
+        ("fn check(s) { true } fn message() { \"\" }", "0:0 `fn message` takes 1 argument, not 0"),
+        ("fn check(s) { true } fn migrate(old) { old }", "0:0 `fn migrate` takes 2 arguments, not 1"),
+        ("fn init(s) { 1 } fn check(s) { true }", "0:0 `fn init` takes 0 arguments, not 1"),
     ];
     for (text, expected) in cases {
         assert_eq!(findings("rules/x.rhai", text), [expected], "{text}");
     }
+}
+
+#[test]
+fn a_whole_rule_and_its_vectors_are_known_to_the_lint() {
+    let cases = [
+        (
+            "fn decide(ctx) { ctx.emmit(#{}, true) }",
+            "1:22 there is no function `emmit` | did you mean `emit`?",
+        ),
+        ("fn decide(ctx) { ctx.value }", "1:22 a rule has no `value`"),
+        (
+            "fn decide(ctx) { let v = ctx.query(\"m\", [], \"sum\", \"5m\"); for r in v { r.lables } }",
+            "1:74 a row has no `lables` | did you mean `labels`?",
+        ),
+        (
+            "fn decide(ctx) { let v = ctx.query(\"m\", [], \"sum\", \"5m\"); let j = v.join(v); if j > 5 { } }",
+            "1:83 `>` compares a vector with something else | take a number from it first, such as `.sum()`",
+        ),
+        (
+            "fn decide(ctx) { if ctx.alerts(\"db\") == 1 { } }",
+            "1:38 `==` compares a list of alerts with something else | take a number from it first, such as `.len()`",
+        ),
+        ("fn decide(ctx) { for k in ctx.known { k.labels; k.foo } }", "1:51 a row has no `foo`"),
+        (
+            "fn check(s) { s.input(\"err\").vaule > 5 }",
+            "1:30 an input has no `vaule` | did you mean `value`?",
+        ),
+        (
+            "fn check(s) { s.input(\"err\") > 5 }",
+            "1:30 `>` compares an input with something else | take a number from it first, such as `.value`",
+        ),
+        (
+            "fn check(s) { true } fn message(a) { a.fired }",
+            "1:40 an alert has no `fired` | did you mean `fired_at`?",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(findings("rules/x.rhai", text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn arguments_that_are_written_out_are_checked() {
+    let cases = [
+        ("s.agg(\"p98\", \"5m\") > 1", "1:21 there is no aggregation `p98` | did you mean `p99`?"),
+        ("s.agg(\"mean\", \"5\") > 1", "1:29 `5` is no duration | a duration needs a unit: `5s`, `5m`, …"),
+        (
+            "s.series(\"5m\", \"7 weaks\").mean() > 1",
+            "1:30 `7 weaks` is no duration | unknown time unit \"weaks\", supported units: ns, us/µs, ms, sec, min, hours, days, weeks, months, years (and few variations)",
+        ),
+        ("s.query(\"m\", \"men\", \"5m\") > 1", "1:28 there is no aggregation `men` | did you mean `mean`?"),
+        (
+            "s.query(#{ metric: \"m\", agg: \"mean\", wher: #{} }) > 1",
+            "1:52 a query has no `wher`; did you mean `where`?",
+        ),
+        (
+            "s.query(#{ metric: \"m\", agg: \"mean\", by: [] }) > 1",
+            "1:52 a query has no `by`; there are metric, agg, window, offset, where, across, on, keep",
+        ),
+        (
+            "s.query(#{ metric: \"m\", agg: \"mean\", \"else\": 0 }) > 1",
+            "1:52 a query has no `else`; write `s.query(…) ?? 0`, or `a.join_or(b, 0)`",
+        ),
+        (
+            "s.query(#{ metric: \"m\", agg: \"mean\", across: \"avg\" }) > 1",
+            "1:60 `avg` does not join series; `across` is `sum`, `mean`, `min`, `max`, `count` or `pool`",
+        ),
+        ("s.query(#{ metric: \"m\" }) > 1", "1:26 a query needs `agg`"),
+        (
+            "hour(s.now, \"Europe/Madird\") > 8",
+            "1:27 there is no time zone `Europe/Madird`; did you mean `Europe/Madrid`?",
+        ),
+        ("alert(\"red\", 1)", "1:21 `red` is not a level; levels are `info`, `warn` and `crit`"),
+        ("dur(\"14\") > 1", "1:19 `14` is no duration | a duration needs a unit: `14s`, `14m`, …"),
+    ];
+    for (body, expected) in cases {
+        let found = findings("rules/x.rhai", &format!("fn check(s) {{ {body} }}"));
+        assert_eq!(found, [expected], "{body}");
+    }
+    let fine = [
+        "s.agg(\"apdex.score\", \"5m\") > 1",
+        "s.query(#{ metric: \"m\", agg: #{ name: \"apdex\", params: #{ satisfied: 1 } }, on: [], keep: [\"le\"] }).len() > 1",
+        "hour(s.now, \"UTC\") + weekday(s.now, \"America/New_York\") > 1",
+    ];
+    for body in fine {
+        assert_eq!(
+            findings("rules/x.rhai", &format!("fn check(s) {{ {body} }}")),
+            Vec::<String>::new(),
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn whole_numbers_divided_are_a_warning_that_stays() {
+    let script = [("rules/x.rhai", "fn check(s) { s.value > 1 / 2 }")];
+    let (first, found) = load(&script, None);
+    assert!(first.rule("x.rhai").is_some());
+    let text = |found: &[Diagnostic]| {
+        assert!(found.iter().all(|found| !found.is_error()));
+        found
+            .iter()
+            .map(|found| format!("{}:{} {}", found.line, found.column, found.message))
+            .collect::<Vec<_>>()
+    };
+    let expected = ["1:27 `1 / 2` divides two whole numbers, which is 0.5 here"];
+    assert_eq!(text(&found), expected);
+    let (_, again) = load(&script, Some(&first));
+    assert_eq!(text(&again), expected, "what is not compiled anew is still told");
 }
 
 #[test]
@@ -100,6 +223,14 @@ fn a_syntax_error_shows_its_line() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].place(), "scripts/rules/x.rhai:2:20");
     assert_eq!(found[0].source_line.as_deref(), Some("    let limit = 5 +;"));
+    let reserved = findings("rules/x.rhai", "fn check(s) { s.params.default > 1 }");
+    assert_eq!(
+        reserved,
+        [
+            "1:24 `default` is a word that the language keeps for itself | choose another name; a property of that name is \
+             `x[\"default\"]`"
+        ]
+    );
     let undefined = findings("rules/x.rhai", "fn check(s) {\n    s.value > limti\n}");
     assert_eq!(undefined.len(), 1, "{undefined:?}");
     assert!(undefined[0].starts_with("2:15 ") && undefined[0].contains("limti"), "{undefined:?}");

@@ -1,19 +1,22 @@
 //! Rule scripts over a real store.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sereno_model::{Level, Selector, SeriesKey};
+use sereno_model::{EventKind, Level, Selector, SeriesKey};
 use sereno_query::Across;
 use sereno_runtime::{Metrics, RealDisk};
-use sereno_storage::{Config, Row, Series, Store};
+use sereno_storage::{Config, Row, Series, Snapshot, Store};
 
 use super::*;
-use crate::{Budget, ErrorKind, Instance, Memory, ParamValue, RuleScript, ScriptError, Value, Verdict};
+use crate::{
+    AlertView, Budget, ErrorKind, InputView, Instance, Memory, ParamValue, RuleScript, ScriptError, Trace,
+    TraceValue, Value, Verdict,
+};
 
 /// Sixty samples of `cpu`, one a second, with the values 0 to 59; the tick is a second after the last.
 struct Fixture {
     _directory: tempfile::TempDir,
+    snapshot: Snapshot,
     series: Vec<Series>,
 }
 
@@ -28,10 +31,9 @@ impl Fixture {
         let cpu = store.series(&SeriesKey::new("cpu", [("host", "a")]).unwrap()).unwrap();
         let rows = (0..60).map(|i| Row::at(cpu, Timestamp::from_millis(TICK - 60_000 + i * 1_000), i as f64));
         assert!(store.append(rows.collect()).wait().is_ok());
-        Self {
-            _directory: directory,
-            series: store.snapshot().select(&Selector::exact("cpu"), TimeRange::ALL).unwrap(),
-        }
+        let snapshot = store.snapshot();
+        let series = snapshot.select(&Selector::exact("cpu"), TimeRange::ALL).unwrap();
+        Self { _directory: directory, snapshot, series }
     }
 
     fn instance(&self) -> Arc<Instance> {
@@ -39,18 +41,49 @@ impl Fixture {
         let reducer = library(&[]).aggregation("mean").unwrap();
         Arc::new(Instance {
             now: Timestamp::from_millis(TICK),
-            labels: BTreeMap::from([("host".to_owned(), "a".to_owned())]),
-            params: params.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            labels: Arc::new(vec![("host".to_owned(), "a".to_owned())]),
+            params: Arc::new(params.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
             level: Some(Level::Warn),
-            series: self.series.clone(),
+            state: "firing",
+            snapshot: self.snapshot.clone(),
             window: Duration::from_secs(10),
-            value: Some(Value { reducer, across: Some(Across::Pool) }),
+            inputs: vec![InputView {
+                name: "v".into(),
+                series: self.series.clone(),
+                window: Duration::from_secs(10),
+                offset: Duration::ZERO,
+                value: Some(Value { reducer, across: Some(Across::Pool) }),
+                otherwise: None,
+            }],
+            value: None,
         })
+    }
+
+    fn alert(&self) -> AlertView {
+        let instance = self.instance();
+        AlertView {
+            rule: "cpu_high".into(),
+            kind: EventKind::Firing,
+            level: Level::Crit,
+            previous: Some(Level::Warn),
+            value: Some(97.25),
+            extreme: Some(99.0),
+            n: Some(10.0),
+            labels: instance.labels.clone(),
+            params: instance.params.clone(),
+            traces: vec![Trace { name: "dev".into(), value: TraceValue::Number(1.5) }],
+            now: instance.now,
+            fired_at: Timestamp::from_millis(TICK - 90_000),
+            duration: Duration::from_secs(90),
+            runbook: Some("https://wiki/cpu".to_owned()),
+            instance: Some(instance),
+        }
     }
 
     fn check(&self, body: &str) -> Result<Verdict, ScriptError> {
         let script = rule(&format!("fn check(s) {{ {body} }}"));
-        script.check(&mut Memory::default(), &self.instance(), &mut Budget::default())
+        let answer = script.check(&mut Memory::default(), &self.instance(), &mut Budget::default());
+        answer.map(|answer| answer.given)
     }
 }
 
@@ -104,9 +137,9 @@ fn verdicts_are_read_and_anything_else_is_an_error() {
         let error = fixture.check(body).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Answer, "{body}: {error}");
     }
-    let level = fixture.check("alert(\"red\", 1)").unwrap_err();
+    let level = fixture.check("let level = \"red\"; alert(level, 1)").unwrap_err();
     assert_eq!(level.diagnostic.message, "`red` is not a level; levels are `info`, `warn` and `crit`");
-    assert_eq!(level.diagnostic.place(), "scripts/rules/x.rhai:1:15");
+    assert_eq!(level.diagnostic.place(), "scripts/rules/x.rhai:1:34");
     let window = fixture.check("ok(s.series(\"5m\"))").unwrap_err();
     assert_eq!(window.diagnostic.message, "`ok` wants a number, not a window");
 }
@@ -116,11 +149,11 @@ fn mistakes_in_arguments_are_told() {
     let fixture = Fixture::new();
     let cases = [
         (
-            "s.series(\"5\")",
+            "let length = \"5\"; s.series(length)",
             "`series` wants a duration such as \"5m\": `5`: a duration needs a unit: `5s`, `5m`, …",
         ),
         ("s.series(-1)", "`series` wants a duration such as \"5m\": "),
-        ("s.agg(\"p98\", \"5m\")", "there is no aggregation `p98`; did you mean `p9"),
+        ("let name = \"p98\"; s.agg(name, \"5m\")", "there is no aggregation `p98`; did you mean `p9"),
         ("s.labels.rack == \"r1\"", "there is no `rack`"),
     ];
     for (body, expected) in cases {
@@ -136,7 +169,7 @@ fn memory_is_kept_from_tick_to_tick() {
         "fn init() { #{ seen: 0, past: [] } }\nfn check(s) { this.seen += 1; this.past.push(s.value); this.seen >= 3 }",
     );
     let (mut memory, mut budget) = (Memory::default(), Budget::default());
-    let mut check = || script.check(&mut memory, &fixture.instance(), &mut budget).unwrap();
+    let mut check = || script.check(&mut memory, &fixture.instance(), &mut budget).unwrap().given;
     assert_eq!([check(), check(), check()].map(|v| v != Verdict::Ok(None)), [false, false, true]);
     assert!(budget.operations() > 0 && budget.samples() > 0);
 }
@@ -147,7 +180,7 @@ fn a_failed_call_leaves_the_memory_as_it_was() {
     let mut memory = Memory::default();
     let mut check = |text: &str| {
         let outcome = rule(text).check(&mut memory, &fixture.instance(), &mut Budget::default());
-        outcome.map_err(|error| (error.kind, error.diagnostic.message.clone()))
+        outcome.map(|answer| answer.given).map_err(|error| (error.kind, error.diagnostic.message.clone()))
     };
     let count = "this.n = (if \"n\" in this { this.n } else { 0 }) + 1;";
     let shows_one = format!("fn check(s) {{ {count} this.n == 2 }}");
@@ -204,11 +237,20 @@ fn six_hours() -> (tempfile::TempDir, Arc<Instance>) {
     store.compact().unwrap();
     let instance = Instance {
         now: end,
-        labels: BTreeMap::new(),
-        params: BTreeMap::new(),
+        labels: Arc::default(),
+        params: Arc::default(),
         level: None,
-        series: store.snapshot().select(&Selector::exact("cpu"), TimeRange::ALL).unwrap(),
+        state: "inactive",
+        snapshot: store.snapshot(),
         window: Duration::from_secs(6 * 3_600),
+        inputs: vec![InputView {
+            name: "v".into(),
+            series: store.snapshot().select(&Selector::exact("cpu"), TimeRange::ALL).unwrap(),
+            window: Duration::from_secs(6 * 3_600),
+            offset: Duration::ZERO,
+            value: None,
+            otherwise: None,
+        }],
         value: None,
     };
     (directory, Arc::new(instance))
@@ -255,9 +297,7 @@ fn a_message_sees_level_and_value_of_the_alert() {
     let fixture = Fixture::new();
     let text = "fn check(s) { true }\nfn message(a) { `${a.labels.host}: ${fmt(a.value, 1)} (${a.level})` }";
     let mut budget = Budget::default();
-    let message = |script: &RuleScript, budget: &mut Budget| {
-        script.message(&fixture.instance(), Level::Crit, Some(97.25), budget)
-    };
+    let message = |script: &RuleScript, budget: &mut Budget| script.message(&fixture.alert(), budget);
     assert_eq!(message(&rule(text), &mut budget).unwrap().as_deref(), Some("a: 97.2 (crit)"));
     assert_eq!(message(&rule("fn check(s) { true }"), &mut budget).unwrap(), None);
     let number = message(&rule("fn check(s) { true } fn message(a) { 5 }"), &mut budget).unwrap_err();

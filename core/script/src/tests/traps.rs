@@ -111,4 +111,6 @@ fn people_read_round_numbers() {
     assert_eq!(text("human_duration(273600)"), "3d 4h");
     assert_eq!(text("human_duration(0.2)"), "0s");
     assert_eq!(text("human_duration(-90)"), "-1m 30s");
+    assert_eq!(text("pct(0.125, 1)"), "12.5 %");
+    assert_eq!(text("pct((), 1) + human_bytes(()) + human_duration(())"), "nonenonenone");
 }
