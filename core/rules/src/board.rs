@@ -13,8 +13,9 @@ use std::time::Duration;
 use sereno_model::{EventKind, Level, Notification, Timestamp};
 
 use crate::evaluate::Outcome;
+use crate::instance::InstanceState;
 use crate::rule::Labels;
-use crate::state::State;
+use crate::slot::Kept;
 
 /// The records of the rules that are evaluated.
 #[derive(Debug, Default)]
@@ -31,13 +32,16 @@ pub(crate) struct Work {
     pub missed_ticks: u64,
     /// What went wrong at the last tick.
     pub error: Option<String>,
-    /// Whether it has ever matched a series.
-    pub matched: bool,
+    /// Whether an input has never matched a series.
+    pub is_unmatched: bool,
+    pub is_quarantined: bool,
+    /// How many new instances the last tick has refused.
+    pub refused: usize,
     pub instances: usize,
     pub last_tick: Option<Timestamp>,
     pub last_duration: Option<Duration>,
     longest: Longest,
-    pub firing: BTreeMap<Labels, Firing>,
+    pub firing: BTreeMap<Arc<Labels>, Firing>,
 }
 
 /// An instance that fires.
@@ -95,36 +99,47 @@ impl Record {
     }
 }
 
+/// The alert of an instance, if it fires.
+pub(crate) fn firing_of(instance: &InstanceState) -> Option<Firing> {
+    let episode = instance.state.episode.as_ref()?;
+    Some(Firing { level: episode.level, since: episode.fired_at, value: instance.value, message: None })
+}
+
 impl Work {
-    /// Takes down how a tick went.
-    pub fn note(&mut self, tick: Timestamp, timing: Timing, outcome: &Outcome) {
+    /// Takes down how a tick went; what fires is taken down when it is told.
+    pub fn note(&mut self, tick: Timestamp, timing: Timing, outcome: &Outcome, kept: &Kept) {
         self.evaluations += 1;
-        self.error = outcome.errors.first().cloned();
-        self.matched |= outcome.series > 0;
+        self.error = outcome.errors.first().map(|error| error.text.clone());
+        self.is_unmatched = kept.condition.is_unmatched();
+        self.is_quarantined = kept.condition.is_quarantined();
+        self.refused = outcome.refused;
+        self.instances = kept.state.instances.len();
         self.last_tick = Some(tick);
         self.last_duration = Some(timing.took);
         self.longest.note(timing);
-        for (labels, instance) in &outcome.instances {
-            match &instance.state {
-                State::Firing(episode) => {
-                    let (level, since) = (episode.level, episode.fired_at);
-                    self.fires(labels, Firing { level, since, value: instance.value, message: None });
-                }
-                State::Inactive => {
-                    self.firing.remove(labels);
-                }
+        for (labels, firing) in &mut self.firing {
+            firing.value = kept.state.instances.get(labels).and_then(|instance| instance.value);
+        }
+    }
+
+    /// Takes down how alerts stand now, and what is told of them.
+    pub fn fire(&mut self, firing: Vec<(Arc<Labels>, Option<Firing>)>, told: &[&Notification]) {
+        for (labels, now) in firing {
+            match now {
+                Some(now) => self.fires(&labels, now),
+                None => drop(self.firing.remove(&labels)),
             }
         }
-        for notification in &outcome.notifications {
+        for notification in told {
             if let Some(firing) = self.firing.get_mut(&notification.instance) {
                 firing.message = Some(words(notification).into());
             }
         }
     }
 
-    fn fires(&mut self, labels: &Labels, now: Firing) {
+    fn fires(&mut self, labels: &Arc<Labels>, now: Firing) {
         match self.firing.get_mut(labels) {
-            Some(firing) => *firing = Firing { message: firing.message.take(), ..now },
+            Some(firing) => *firing = Firing { message: firing.message.take().or(now.message), ..now },
             None => {
                 self.firing.insert(labels.clone(), now);
             }

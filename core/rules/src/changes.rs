@@ -1,15 +1,12 @@
 //! What a change of the files means for the rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sereno_model::Level;
-use sereno_query::Across;
-use sereno_script::ParamValue;
-
+use crate::carry::heirs;
+use crate::class::edit_class;
 use crate::generation::Generation;
-use crate::rule::{Condition, Rule};
-use crate::state::Worse;
+use crate::rule::EditClass;
 
 /// The ids of the rules that a change of the files concerns, each list in order. A rule that only moved within the
 /// files is in none.
@@ -21,60 +18,48 @@ pub struct Changes {
     pub removed: Vec<Arc<str>>,
     /// Rules that say something else, or whose scripts do.
     pub changed: Vec<Arc<str>>,
+    /// Rules whose state goes on under another id (`renamed_from`): the old id and the new one. They are neither among
+    /// those added nor among those removed.
+    pub renamed: Vec<(Arc<str>, Arc<str>)>,
+    /// What each of `changed` means for the state; for one that was renamed, compared with what it was before.
+    pub classes: BTreeMap<Arc<str>, EditClass>,
 }
 
 impl Changes {
     pub(crate) fn between(before: &Generation, after: &Generation) -> Self {
+        let heirs = heirs(before, after);
+        let before_of: BTreeMap<&Arc<str>, &Arc<str>> = heirs.iter().map(|(old, new)| (new, old)).collect();
         let mut changes = Self::default();
         for (id, rule) in &after.rules {
-            match before.rules.get(id) {
-                None => changes.added.push(id.clone()),
-                Some(old) if !is_same(old, rule) || !is_same_aggregation(rule, before, after) => {
-                    changes.changed.push(id.clone());
-                }
-                Some(_) => {}
+            let heir_of = before_of.get(id).copied();
+            let Some(old) = heir_of.or(Some(id)).and_then(|old| before.rules.get(old)) else {
+                changes.added.push(id.clone());
+                continue;
+            };
+            let class = edit_class(rule, old);
+            if class != EditClass::Same {
+                changes.changed.push(id.clone());
+                changes.classes.insert(id.clone(), class);
             }
         }
-        let gone = before.rules.keys().filter(|id| !after.rules.contains_key(*id));
+        let gone =
+            before.rules.keys().filter(|id| !after.rules.contains_key(*id) && !heirs.contains_key(*id));
         changes.removed.extend(gone.cloned());
+        changes.renamed.extend(heirs);
         changes
     }
-}
 
-fn is_same(a: &Rule, b: &Rule) -> bool {
-    a.by == b.by
-        && a.window == b.window
-        && a.every == b.every
-        && a.message == b.message
-        && a.reminder == b.reminder
-        && a.live == b.live
-        && value(a) == value(b)
-        && limit(a) == limit(b)
-        && script(a) == script(b)
-        && a.reads_the_same(b)
-}
-
-fn value(rule: &Rule) -> Option<(&str, Option<Across>)> {
-    rule.value().map(|value| (value.agg.as_str(), value.across))
-}
-
-fn limit(rule: &Rule) -> Option<(f64, Worse, Level, Option<f64>)> {
-    match rule.condition {
-        Condition::Threshold { limit, worse, level, otherwise, .. } => Some((limit, worse, level, otherwise)),
-        Condition::Script { .. } => None,
+    /// Whether no rule is concerned.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { added, removed, changed, renamed, classes: _ } = self;
+        added.is_empty() && removed.is_empty() && changed.is_empty() && renamed.is_empty()
     }
-}
 
-fn script(rule: &Rule) -> Option<(&str, u32, &BTreeMap<String, ParamValue>)> {
-    match &rule.condition {
-        Condition::Threshold { .. } => None,
-        Condition::Script { name, crc32, params, .. } => Some((name, *crc32, params)),
+    /// Every rule that is concerned, by the id that it has now or had last.
+    #[must_use]
+    pub fn ids(&self) -> BTreeSet<Arc<str>> {
+        let renamed = self.renamed.iter().map(|(_, new)| new);
+        [&self.added, &self.removed, &self.changed].into_iter().flatten().chain(renamed).cloned().collect()
     }
-}
-
-fn is_same_aggregation(rule: &Rule, before: &Generation, after: &Generation) -> bool {
-    rule.value().is_none_or(|value| {
-        let place = format!("aggregations/{}.rhai", value.agg);
-        before.library.crc32(&place) == after.library.crc32(&place)
-    })
 }

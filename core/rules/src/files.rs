@@ -46,11 +46,72 @@ impl Files {
     /// Reads all files below the roots, through symbolic links. Hidden names (`.x`, `..data`) are left out, and so are
     /// tests of rules (`*_test.yaml`).
     pub fn read(disk: &dyn Disk, roots: &Roots) -> Self {
+        Self::read_but(disk, roots, &BTreeMap::new())
+    }
+
+    /// Looks again: what is the same as in `settled` is not read another time, all else is.
+    pub fn read_again(&self, disk: &dyn Disk, roots: &Roots, settled: &Self) -> Self {
+        let rules = self.rules.iter().filter(|(path, content)| settled.rules.get(*path) == Some(content));
+        let scripts =
+            self.scripts.iter().filter(|(place, script)| settled.scripts.get(*place) == Some(script));
+        let scripts = scripts.map(|(_, script)| (script.display.as_path(), &script.content));
+        let known = rules.map(|(path, content)| (path.as_path(), content)).chain(scripts).collect();
+        Self::read_but(disk, roots, &known)
+    }
+
+    /// The same, with the texts of `other` where they are the same: a thousand files are not kept twice for one that was
+    /// edited, and are compared by a look.
+    pub fn sharing(mut self, other: &Self) -> Self {
+        for (path, content) in &mut self.rules {
+            if let Some(same) = other.rules.get(path).filter(|same| *same == content) {
+                content.clone_from(same);
+            }
+        }
+        for (place, script) in &mut self.scripts {
+            if let Some(same) = other.scripts.get(place).filter(|same| *same == script) {
+                script.clone_from(same);
+            }
+        }
+        self
+    }
+
+    /// Whether the same files say the same; what could not be read is left out of account.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        self.rules == other.rules && self.scripts == other.scripts
+    }
+
+    /// The crc32 of everything that was found.
+    pub fn crc32(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        let mut take = |name: &[u8], content: &Content| {
+            let (kind, text) = match content {
+                Ok(text) => (b"+", text.as_bytes()),
+                Err(why) => (b"-", why.as_bytes()),
+            };
+            for part in [kind, name, text] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
+        };
+        for (path, content) in &self.rules {
+            take(path.as_os_str().as_encoded_bytes(), content);
+        }
+        for (place, script) in &self.scripts {
+            take(place.as_bytes(), &script.content);
+        }
+        hasher.finalize()
+    }
+
+    fn read_but(disk: &dyn Disk, roots: &Roots, known: &BTreeMap<&Path, &Content>) -> Self {
         let mut files = Self::default();
+        let read = |path: &Path| match known.get(path) {
+            Some(content) => Some((*content).clone()),
+            None => read(disk, path),
+        };
         for root in &roots.rules {
             let is_rule_file = |path: &Path| has_extension(path, &["yaml", "yml"]) && !is_test(path);
             for path in files.find(disk, root, &is_rule_file) {
-                if let Some(content) = read(disk, &path) {
+                if let Some(content) = read(&path) {
                     files.rules.insert(path, content);
                 }
             }
@@ -58,7 +119,7 @@ impl Files {
         for root in &roots.scripts {
             for display in files.find(disk, root, &|path| has_extension(path, &["rhai"])) {
                 let place = display.strip_prefix(root).ok().and_then(slashed);
-                if let (Some(place), Some(content)) = (place, read(disk, &display)) {
+                if let (Some(place), Some(content)) = (place, read(&display)) {
                     files.scripts.insert(place, Script { display, content });
                 }
             }
@@ -108,6 +169,36 @@ impl Files {
             }
         }
         found
+    }
+}
+
+/// What the files `.ready` in the roots of rules say. Where there is one, files are only taken over by themselves when
+/// it says something else: whoever writes many files writes it last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Markers(BTreeMap<PathBuf, Content>);
+
+impl Markers {
+    /// Reads them.
+    pub fn read(disk: &dyn Disk, roots: &Roots) -> Self {
+        let marker = |root: &PathBuf| {
+            let path = root.join(".ready");
+            match disk.read(&path) {
+                Ok(bytes) => Some((path, Ok(String::from_utf8_lossy(&bytes).into()))),
+                // A root may be missing, or a single file, beside which a marker would mean nothing.
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+                {
+                    None
+                }
+                Err(error) => Some((path, Err(error.to_string()))),
+            }
+        };
+        Self(roots.rules.iter().filter_map(marker).collect())
+    }
+
+    /// Whether there is any.
+    pub fn are_there(&self) -> bool {
+        !self.0.is_empty()
     }
 }
 

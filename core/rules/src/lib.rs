@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Who owns what: the reloader owns the files and makes generations ([`Generation`], never changed once made); the
-//! scheduler owns the state of every rule, lends it to a worker for one evaluation and gets it back; the state machine
-//! ([`state`]) is a pure function.
+//! scheduler knows the slots of all rules and claims them for their ticks; the worker that has a claimed slot owns the
+//! rule's state until it gives it back; the journal makes what a tick decides durable, and only then it is shown and
+//! told; the state machine ([`state`]) is a pure function, and so is the evaluator around it.
 //!
 //! Invariants, from the user's side:
 //! * an error, missing data, a reload or a restart never resolves an alert; what ends for another reason than
@@ -18,35 +19,76 @@
 //! * one mistake in one file costs nothing but itself: the rule's last good version goes on, and says so;
 //! * a script that does not end delays no other rule.
 //!
-//! Not here: what becomes of notifications (`sereno-delivery`), what scripts may say (`sereno-script`). Not yet: `for`
-//! and several levels, absence as a state, states that survive a restart.
+//! Not here: what becomes of notifications (`sereno-delivery`), what scripts may say (`sereno-script`).
 
 mod board;
+mod bundle;
+mod calendar;
+mod carry;
 mod changes;
+mod class;
 mod compile;
 mod config;
+mod durable;
 mod evaluate;
+mod explain;
+mod expression;
 mod file;
 mod files;
 mod generation;
+mod guard;
+mod health;
+mod history;
+mod instance;
+mod lateness;
 mod mailbox;
 mod message;
+mod meta;
+mod order;
+mod outbox;
+mod outcome;
+mod pause;
+mod plan;
 mod reload;
+mod replay;
+pub mod report;
 mod rule;
 mod rules;
 mod schedule;
+pub mod schema;
 mod shared;
+mod slot;
+mod start;
 pub mod state;
 mod status;
 mod template;
+mod timeline;
+pub mod trial;
 mod watch;
 mod worker;
 
+pub use bundle::BundleError;
 pub use changes::Changes;
-pub use config::{Config, Reload, Removal};
+pub use config::{Config, Policy, Reload, Removal};
+pub use expression::{Expression, Names, Reading};
 pub use generation::Generation;
-pub use reload::{Outcome, Report};
-pub use rule::{By, Condition, Labels, Rule, Value};
-pub use rules::{CheckReport, Context, Rules, StartError, check};
+pub use outcome::{Cause, FileState, FileStatus, Outcome, Report, Trigger};
+pub use pause::Pause;
+pub use plan::PlannedFile;
+pub use rule::{
+    By, Decision, EditClass, Expect, How, Input, Labels, LevelRule, Limit, Mode, OnError, Rule, ScriptUse,
+    Suppression, Value, Variant,
+};
+pub use rules::{
+    CheckReport, CheckedRule, Context, ExplainRequest, ReplayRequest, Rules, Standing, StartError, Subject,
+    ToolError, check,
+};
+pub use sereno_script::FunctionDoc;
 pub use status::{Alert, Health, RuleStatus};
 pub use template::{Name, Template};
+
+/// All that scripts may call, in the order of `scripts/README.md`.
+#[must_use]
+pub fn functions() -> Vec<FunctionDoc> {
+    sereno_script::Library::function_reference()
+}

@@ -18,14 +18,6 @@ impl<T> Mailbox<T> {
         out
     }
 
-    /// Changes the value; wakes who waits only if the change says so.
-    pub fn update_quietly(&self, change: impl FnOnce(&mut T) -> bool) {
-        let wake = change(&mut self.lock());
-        if wake {
-            self.changed.notify_all();
-        }
-    }
-
     /// Waits until `ready` gives something, at most `limit`; looks once even if that is zero.
     pub fn wait<R>(&self, limit: Duration, mut ready: impl FnMut(&mut T) -> Option<R>) -> Option<R> {
         let mut found = None;

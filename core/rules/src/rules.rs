@@ -1,5 +1,8 @@
 //! The running rules as the server sees them, and the offline check.
 
+mod standing;
+mod tools;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -9,26 +12,41 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sereno_model::Notification;
+use sereno_model::{Confirmations, Outgoing};
 use sereno_runtime::diagnostic::Diagnostic;
 use sereno_runtime::threads::{SCRIPT_STACK_BYTES, STACK_BYTES, spawn};
 use sereno_runtime::{Clock, Disk, Metrics, Queue, RealDisk, SystemClock};
 use sereno_script::Limits;
 use sereno_storage::Store;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::board::{Board, Record};
-use crate::config::Config;
-use crate::files::{Files, Roots};
+use crate::bundle::{BundleError, Bundles};
+use crate::config::{Config, Reload};
+use crate::durable::{self, Recovered, SavedRule, Settings};
+use crate::files::{Files, Markers, Roots};
 use crate::generation::{Generation, Host, load};
+use crate::history::Past;
+use crate::lateness::Lateness;
 use crate::mailbox::Mailbox;
-use crate::reload::{Asked, Reloader, Report, Triggers};
+use crate::meta::{self, Meta};
+use crate::outbox::{Outbox, Publish};
+use crate::outcome::{Cause, Report, Trigger};
+use crate::pause::{Pause, Pauses};
+use crate::plan::{PlannedFile, Planner};
+use crate::reload::{Asked, Reloader, Rollback, Triggers};
+use crate::report::{Difference, GenerationInfo, Plan};
 use crate::rule::Rule;
 use crate::schedule::{News, Scheduler};
 use crate::shared::Shared;
+use crate::slot::Slot;
+use crate::start;
 use crate::status::{self, Alert, RuleStatus};
 use crate::watch::Watcher;
 use crate::worker;
+
+pub use self::standing::Standing;
+pub use self::tools::{ExplainRequest, ReplayRequest, Subject, ToolError};
 
 /// What rules run on.
 #[derive(Clone, Debug)]
@@ -40,11 +58,15 @@ pub struct Context {
     /// Where their files are.
     pub disk: Arc<dyn Disk>,
     /// Where their notifications go. When it is full, workers wait.
-    pub notifications: Queue<Notification>,
+    pub notifications: Queue<Outgoing>,
+    /// Where the log file and the sinks say how far they are: what is not confirmed is sent again after a restart.
+    pub confirmations: Confirmations,
     /// Where they count.
     pub metrics: Metrics,
     /// What their scripts may use up.
     pub limits: Limits,
+    /// Where they keep what must outlive the server, like the generations that were active; `None` for nowhere.
+    pub directory: Option<PathBuf>,
 }
 
 /// Why rules cannot be started. Broken rule files are no reason: they are told of, and the rest runs.
@@ -73,6 +95,8 @@ pub struct Rules(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     triggers: Arc<Mailbox<Triggers>>,
+    past: Arc<Past>,
+    reload: Reload,
     /// The names of the threads that run.
     running: Arc<Mailbox<BTreeMap<String, ()>>>,
     threads: Mutex<Vec<(String, JoinHandle<()>)>>,
@@ -92,7 +116,21 @@ impl Rules {
         // Watch, then read: a change in between is seen.
         let mut watcher = Watcher::new(&triggers);
         watcher.refresh(&roots);
-        let shared = Arc::new(first_generation(config, &roots, &context));
+        let bundles = bundles(&context);
+        // Read before the files: a marker that is written meanwhile is news.
+        let markers = Markers::read(&*context.disk, &roots);
+        let files = Files::read(&*context.disk, &roots);
+        let host = Host {
+            limits: context.limits,
+            clock: context.clock.clone(),
+            retention: context.store.retention(),
+        };
+        let (outbox, recovered) =
+            Outbox::open(&context, |directory| Settings::in_directory(directory.to_owned()));
+        let fires = |id: &str| recovered.rules.get(id).is_some_and(SavedRule::fires);
+        let first = start::begin(files, &host, bundles.as_ref(), &config.reload, &fires);
+        let past = Arc::new(Past::new(bundles, &first.report));
+        let shared = Arc::new(shared(config, host, &context, first.report.clone(), outbox, recovered));
         let reloader = Reloader {
             shared: shared.clone(),
             disk: context.disk,
@@ -100,16 +138,28 @@ impl Rules {
             config: config.reload.clone(),
             triggers: triggers.clone(),
             watcher,
-            refused: None,
+            past: past.clone(),
             hints_seen: 0,
+            guard: first.guard,
+            refused: first.refused,
+            markers,
+            pinned_to: first.report.pinned_to,
+            next_number: first.next_number,
+            is_unstored: first.is_unstored,
         };
+        let (running, threads) = (Arc::default(), Mutex::default());
         let rules =
-            Self(Arc::new(Inner { shared, triggers, running: Arc::default(), threads: Mutex::default() }));
-        rules.start_threads(config.workers, reloader)?;
+            Self(Arc::new(Inner { shared, triggers, past, reload: config.reload.clone(), running, threads }));
+        rules.start_threads(config.workers, reloader, first.before)?;
         Ok(rules)
     }
 
-    fn start_threads(&self, workers: usize, reloader: Reloader) -> Result<(), StartError> {
+    fn start_threads(
+        &self,
+        workers: usize,
+        reloader: Reloader,
+        before: Option<Arc<Generation>>,
+    ) -> Result<(), StartError> {
         for index in 0..workers {
             let shared = self.0.shared.clone();
             let name = format!("notification-worker-{index}");
@@ -118,7 +168,7 @@ impl Rules {
         let shared = self.0.shared.clone();
         let slow = move || worker::run(&shared, &shared.slow_jobs);
         self.0.spawn("notification-slow".into(), SCRIPT_STACK_BYTES, slow)?;
-        let scheduler = Scheduler::new(self.0.shared.clone());
+        let scheduler = Scheduler::new(self.0.shared.clone(), before);
         self.0.spawn("rules-scheduler".into(), STACK_BYTES, move || scheduler.run())?;
         // Compiling scripts recurses.
         self.0.spawn("rules-reload".into(), SCRIPT_STACK_BYTES, move || reloader.run())
@@ -136,9 +186,66 @@ impl Rules {
     /// stopped. Who asks at the same time as others gets the same report, and one of them is enough to allow a removal.
     #[must_use]
     pub fn reload(&self, allow_removal: bool) -> Option<Report> {
+        self.reload_as(Trigger::Request.into(), allow_removal)
+    }
+
+    /// The same, telling what led to it and who did.
+    #[must_use]
+    pub fn reload_as(&self, cause: Cause, allow_removal: bool) -> Option<Report> {
         let (asker, answer) = mpsc::channel();
         self.0.triggers.update(|triggers| {
-            (!triggers.stop).then(|| triggers.asked.push(Asked { asker, allow_removal }))
+            (!triggers.stop).then(|| triggers.asked.push(Asked { asker, cause, allow_removal }))
+        })?;
+        answer.recv().ok()
+    }
+
+    /// The generations that have been active, as far as they are stored, the newest first. Reads their files.
+    #[must_use]
+    pub fn history(&self) -> Vec<GenerationInfo> {
+        self.0.past.all()
+    }
+
+    /// How the rules and files of one stored generation differ from those of another. Compiles both.
+    ///
+    /// # Errors
+    /// [`BundleError`] if one of them cannot be had.
+    pub fn difference(&self, from: u64, to: u64) -> Result<Difference, BundleError> {
+        let (past, host) = (self.0.past.clone(), self.0.shared.host.clone());
+        on_deep_stack(move || past.difference(from, to, &host))
+            .unwrap_or(Err(BundleError::Missing { number: from }))
+    }
+
+    /// What other files would mean for the rules that run, if they were loaded now: what is compiled and evaluated for
+    /// that has no effect. Scripts among them take the place of all that there are; without any, those stay. `None`
+    /// once `go_on`, which is asked between rules, says no. Needs a stack of [`SCRIPT_STACK_BYTES`].
+    #[must_use]
+    pub fn plan(&self, files: Vec<PlannedFile>, go_on: &dyn Fn() -> bool) -> Option<Plan> {
+        let shared = &self.0.shared;
+        let active = shared.active.load_full();
+        let copy = |(id, slot): (&Arc<str>, &Arc<Slot>)| (id.clone(), slot.kept().state.trial_copy());
+        let states = shared.slots.load().iter().map(copy).collect();
+        let planner = Planner {
+            host: &shared.host,
+            config: &self.0.reload,
+            active: &active,
+            states,
+            snapshot: &shared.outbox.store.snapshot(),
+            now: shared.host.clock.now(),
+            go_on,
+        };
+        planner.plan(files)
+    }
+
+    /// Makes an earlier generation active again, as a new one, without touching the files: what these say stays refused
+    /// until they change or somebody reloads. Blocks until it is done; `None` when the rules have been stopped.
+    ///
+    /// # Errors
+    /// [`BundleError`] if it cannot be had; everything is then as it was.
+    #[must_use]
+    pub fn rollback(&self, number: u64, who: Option<String>) -> Option<Result<Report, BundleError>> {
+        let (asker, answer) = mpsc::channel();
+        self.0.triggers.update(|triggers| {
+            (!triggers.stop).then(|| triggers.rollbacks.push(Rollback { asker, number, who }))
         })?;
         answer.recv().ok()
     }
@@ -148,10 +255,11 @@ impl Rules {
     pub fn rules(&self) -> Vec<RuleStatus> {
         let (shared, generation) = (&self.0.shared, self.generation());
         let records: BTreeMap<_, _> = shared.board.all().into_iter().collect();
-        let now = shared.host.clock.monotonic();
+        let (now, wall) = (shared.host.clock.monotonic(), shared.host.clock.now());
         let nothing = Record::default();
         let status = |rule: &Arc<Rule>| {
-            RuleStatus::new(rule, &generation, records.get(&rule.id).unwrap_or(&nothing), now)
+            let pause = shared.pauses.get(&rule.id, wall);
+            RuleStatus::new(rule, &generation, records.get(&rule.id).unwrap_or(&nothing), now, pause)
         };
         generation.rules.values().map(status).collect()
     }
@@ -177,6 +285,20 @@ impl Rules {
         self.0.shared.last_report().clone()
     }
 
+    /// Stops evaluating a rule until a time: its ticks are not looked at, and its alerts stay as they are. `None` lifts
+    /// that. `false` if there is no such rule.
+    #[must_use]
+    pub fn pause(&self, rule: &str, pause: Option<Pause>) -> bool {
+        let is_known = self.generation().rules.contains_key(rule);
+        if is_known {
+            let shared = &self.0.shared;
+            shared.pauses.set(rule, pause.clone());
+            let number = shared.outbox.number(&rule.into());
+            shared.outbox.commit(durable::Record::Paused { number, pause }, Publish::default());
+        }
+        is_known
+    }
+
     /// Tells the scheduler that the clock has been moved by hand.
     pub fn wake(&self) {
         self.0.shared.news.update(|news| news.look = true);
@@ -198,6 +320,11 @@ impl Rules {
         }
         late
     }
+}
+
+/// Runs what compiles scripts, which recurses. `None` if the system grants no thread, or it panics.
+fn on_deep_stack<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    spawn("rules-tool", SCRIPT_STACK_BYTES, body).ok()?.join().ok()
 }
 
 impl fmt::Debug for Rules {
@@ -249,30 +376,62 @@ impl Drop for Leaves {
     }
 }
 
-fn first_generation(config: &Config, roots: &Roots, context: &Context) -> Shared {
-    let host = Host { limits: context.limits, clock: context.clock.clone() };
-    let generation = Arc::new(load(Files::read(&*context.disk, roots), &host, None));
-    let report = Report::of(generation.clone());
+/// Where generations are stored. Without it rules run all the same, and it is told.
+fn bundles(context: &Context) -> Option<Bundles> {
+    let directory = context.directory.as_ref()?;
+    match Bundles::open(&context.disk, directory) {
+        Ok(bundles) => Some(bundles),
+        Err(error) => {
+            error!(
+                directory = %directory.display(),
+                %error,
+                "The generations of the rules cannot be stored: after a restart with broken files they would not run."
+            );
+            None
+        }
+    }
+}
+
+fn shared(
+    config: &Config,
+    host: Host,
+    context: &Context,
+    report: Report,
+    outbox: Outbox,
+    recovered: Recovered,
+) -> Shared {
+    let mut recovered = recovered.rules;
+    let own = recovered.remove(meta::ID).map(SavedRule::restore).unwrap_or_default();
+    let pauses = Pauses::default();
+    for (rule, saved) in &recovered {
+        pauses.set(rule, saved.pause.clone());
+    }
     let shared = Shared {
-        active: ArcSwap::new(generation),
+        active: ArcSwap::new(report.generation.clone()),
         host,
-        store: context.store.clone(),
+        outbox,
+        meta: Meta::new(own),
+        pauses,
+        recovered: Mutex::new(recovered),
+        lateness: Lateness::new(&context.metrics),
         metrics: context.metrics.clone(),
         jobs: Queue::bounded("notifications", config.queue_length, &context.metrics),
         slow_jobs: Queue::bounded("slow notifications", config.queue_length, &context.metrics),
-        notifications: context.notifications.clone(),
         news: Mailbox::<News>::default(),
         board: Board::default(),
-        last_report: Mutex::new(report.clone()),
-        evaluations: context.metrics.counter("rule_evaluations_total", &[]),
-        unobserved: context.metrics.counter("rule_unobserved_ticks_total", &[]),
+        slots: ArcSwap::default(),
+        last_report: Mutex::new(report),
     };
-    report.log(&shared);
+    shared.board.show(&meta::ID.into(), &shared.meta.record);
+    let report = shared.last_report();
+    report.count(&shared);
+    report.log(&[]);
+    drop(report);
     shared
 }
 
 /// What the offline check found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CheckReport {
     /// What is wrong, sorted by place.
     pub diagnostics: Vec<Diagnostic>,
@@ -280,11 +439,39 @@ pub struct CheckReport {
     pub files: usize,
     /// How many rules are good.
     pub rules: usize,
+    /// Those.
+    pub checked: Vec<CheckedRule>,
     /// How many scripts were read.
     pub scripts: usize,
 }
 
+/// A rule that is good, for whoever looks further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedRule {
+    /// Its id.
+    pub id: Arc<str>,
+    /// The file that defines it.
+    pub path: PathBuf,
+    /// The line in it.
+    pub line: u32,
+    /// What it reads, in the text form of selectors.
+    pub selectors: Vec<String>,
+}
+
+impl CheckedRule {
+    fn of(rule: &Rule) -> Self {
+        let selectors = rule.inputs.iter().map(|input| input.selector.to_string()).collect();
+        Self { id: rule.id.clone(), path: rule.path.clone(), line: rule.line, selectors }
+    }
+}
+
 impl CheckReport {
+    /// A report of findings alone.
+    #[must_use]
+    pub fn of(diagnostics: Vec<Diagnostic>) -> Self {
+        Self { diagnostics, ..Self::default() }
+    }
+
     /// Whether everything may be loaded.
     #[must_use]
     pub fn is_good(&self) -> bool {
@@ -297,7 +484,7 @@ impl CheckReport {
 #[must_use]
 pub fn check(rule_paths: &[PathBuf], script_paths: &[PathBuf]) -> CheckReport {
     let roots = Roots { rules: rule_paths.to_vec(), scripts: script_paths.to_vec() };
-    let host = Host { limits: Limits::default(), clock: Arc::new(SystemClock::new()) };
+    let host = Host { limits: Limits::default(), clock: Arc::new(SystemClock::new()), retention: None };
     let generation = load(Files::read(&RealDisk, &roots), &host, None);
     let severe = |mut diagnostic: Diagnostic| {
         if generation.files.missing.contains(&diagnostic.path) {
@@ -308,6 +495,7 @@ pub fn check(rule_paths: &[PathBuf], script_paths: &[PathBuf]) -> CheckReport {
     CheckReport {
         files: generation.files.rules.len(),
         rules: generation.rules.len(),
+        checked: generation.rules.values().map(|rule| CheckedRule::of(rule)).collect(),
         scripts: generation.files.scripts.len(),
         diagnostics: generation.diagnostics.iter().cloned().map(severe).collect(),
     }

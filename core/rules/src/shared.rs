@@ -1,19 +1,25 @@
 //! What the threads of this crate share.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use sereno_model::Notification;
-use sereno_runtime::queue::Refused;
-use sereno_runtime::{Counter, Metrics, Queue};
-use sereno_storage::Store;
-use tracing::{error, warn};
+use sereno_model::Timestamp;
+use sereno_runtime::{Metrics, Queue};
 
 use crate::board::Board;
+use crate::durable::SavedRule;
 use crate::generation::{Generation, Host};
+use crate::health::What;
+use crate::instance::RuleState;
+use crate::lateness::Lateness;
 use crate::mailbox::Mailbox;
-use crate::reload::Report;
+use crate::meta::{self, Meta};
+use crate::outbox::{Outbox, Update};
+use crate::outcome::Report;
+use crate::pause::Pauses;
 use crate::schedule::News;
+use crate::slot::Slot;
 use crate::worker::Job;
 
 /// What the threads of this crate share.
@@ -23,24 +29,28 @@ pub(crate) struct Shared {
     pub active: ArcSwap<Generation>,
     /// What scripts are compiled and run with; its clock is everybody's.
     pub host: Host,
-    pub store: Store,
     pub metrics: Metrics,
     /// Evaluations that wait for a worker.
     pub jobs: Queue<Job>,
     /// Evaluations of rules that broke their budget last time.
     pub slow_jobs: Queue<Job>,
-    /// Where notifications go.
-    pub notifications: Queue<Notification>,
+    /// What leaves the engine goes through here.
+    pub outbox: Outbox,
+    /// What the engine itself has to say.
+    pub meta: Meta,
+    /// What people have stopped for a while.
+    pub pauses: Pauses,
+    pub lateness: Lateness,
+    /// What survived a restart of the states of rules, until they are taken up.
+    pub recovered: Mutex<BTreeMap<Arc<str>, SavedRule>>,
     /// What the scheduler waits for.
     pub news: Mailbox<News>,
     /// What is known of the rules' work.
     pub board: Board,
+    /// The places of the rules with the scheduler, for whoever asks where they stand.
+    pub slots: ArcSwap<BTreeMap<Arc<str>, Arc<Slot>>>,
     /// What became of the last change of the files.
     pub last_report: Mutex<Report>,
-    /// Ticks of rules that have been evaluated.
-    pub evaluations: Counter,
-    /// Ticks over a store that was still reading its log back.
-    pub unobserved: Counter,
 }
 
 impl Shared {
@@ -48,26 +58,33 @@ impl Shared {
         self.last_report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands on a notification. Waits for room: nothing is dropped, the ticks that are missed meanwhile are counted.
-    pub fn tell(&self, notification: Notification) {
-        let refused = match self.notifications.try_send(notification) {
-            Ok(()) => return,
-            Err(Refused::Full(notification)) => {
-                warn!(
-                    queue = self.notifications.name(),
-                    rule = notification.rule,
-                    "The queue of notifications is full; a notification worker waits for room."
-                );
-                self.notifications.send_blocking(notification)
-            }
-            Err(Refused::Closed(notification)) => Err(notification),
-        };
-        if let Err(lost) = refused {
-            error!(
-                event = lost.event_id,
-                message = lost.message,
-                "Nobody takes notifications any more; this one is only told here."
-            );
-        }
+    /// What survived of a rule's state from before the start, once.
+    pub fn recovered(&self, rule: &str) -> Option<RuleState> {
+        let mut recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
+        recovered.remove(rule).map(SavedRule::restore)
+    }
+
+    /// The rules of which states survived that nobody has taken up.
+    pub fn left_over(&self) -> Vec<Arc<str>> {
+        let recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_left = |(rule, saved): (&Arc<str>, &SavedRule)| saved.fires().then(|| rule.clone());
+        recovered.iter().filter_map(is_left).collect()
+    }
+
+    /// Says something about all rules.
+    pub fn say(&self, what: What, holds: bool, words: &str, now: Timestamp, generation: u64) {
+        self.meta.note(meta::ALL, what, holds, words, now, generation, |_, said| {
+            let (firing, notifications) = (said.firing, said.outcome.notifications);
+            let record = self.meta.record.clone();
+            let update = Update { record, firing, notifications: notifications.len() };
+            self.outbox.say(now, generation, update, notifications);
+        });
+    }
+}
+
+impl Drop for Shared {
+    /// The last thread of the engine has ended: what it left is written.
+    fn drop(&mut self) {
+        self.outbox.close();
     }
 }

@@ -9,7 +9,8 @@ use sereno_model::{Level, Timestamp};
 
 use crate::board::{Firing, Record};
 use crate::generation::Generation;
-use crate::rule::{Condition, Labels, Rule};
+use crate::pause::Pause;
+use crate::rule::{Labels, Limit, Rule};
 use crate::state::Worse;
 use crate::template::number_text;
 
@@ -20,20 +21,35 @@ pub enum Health {
     Ok,
     /// It has not been evaluated yet.
     Waiting,
-    /// It has never matched a series.
+    /// One of its inputs has never matched a series.
     Unmatched,
+    /// It has as many instances as it may, and new ones are refused.
+    Limited,
     /// Its newest version, or its script's, is broken; the last good one runs.
     Stale,
     /// Its last evaluation failed, for one instance at least; alerts that fire are held.
     Error,
+    /// It breaks its budget again and again, and is evaluated only now and then.
+    Quarantined,
+    /// Somebody has stopped it for a while.
+    Paused,
     /// It is not evaluated, because its file says so.
     Off,
 }
 
 impl Health {
     /// Every one.
-    pub const ALL: [Self; 6] =
-        [Self::Ok, Self::Waiting, Self::Unmatched, Self::Stale, Self::Error, Self::Off];
+    pub const ALL: [Self; 9] = [
+        Self::Ok,
+        Self::Waiting,
+        Self::Unmatched,
+        Self::Limited,
+        Self::Stale,
+        Self::Error,
+        Self::Quarantined,
+        Self::Paused,
+        Self::Off,
+    ];
 
     /// The name in listings and on the wire.
     #[must_use]
@@ -42,8 +58,11 @@ impl Health {
             Self::Ok => "ok",
             Self::Waiting => "waiting",
             Self::Unmatched => "unmatched",
+            Self::Limited => "limited",
             Self::Stale => "stale",
             Self::Error => "error",
+            Self::Quarantined => "quarantined",
+            Self::Paused => "paused",
             Self::Off => "off",
         }
     }
@@ -98,35 +117,44 @@ pub struct RuleStatus {
     pub last_duration: Option<Duration>,
     /// The longest evaluation of the last minute or two, or the last one if there was none then.
     pub longest_duration: Option<Duration>,
+    /// Until when it is paused, and why.
+    pub paused: Option<Pause>,
 }
 
 impl RuleStatus {
     /// `now` by the monotonic clock.
-    pub(crate) fn new(rule: &Rule, generation: &Generation, record: &Record, now: Duration) -> Self {
+    pub(crate) fn new(
+        rule: &Rule,
+        generation: &Generation,
+        record: &Record,
+        now: Duration,
+        paused: Option<Pause>,
+    ) -> Self {
         let work = record.work();
         let is_stale = generation.stale.contains(&rule.id);
         let health = match () {
-            () if !rule.live => Health::Off,
+            () if !rule.is_on() => Health::Off,
+            () if paused.is_some() => Health::Paused,
+            () if work.is_quarantined => Health::Quarantined,
             () if work.error.is_some() => Health::Error,
             () if is_stale => Health::Stale,
             () if work.last_tick.is_none() => Health::Waiting,
-            () if !work.matched => Health::Unmatched,
+            () if work.refused > 0 => Health::Limited,
+            () if work.is_unmatched => Health::Unmatched,
             () => Health::Ok,
         };
-        let (limit, level, script) = match &rule.condition {
-            Condition::Threshold { limit, worse, level, .. } => {
-                (Some(limit_text(*limit, *worse)), Some(*level), None)
-            }
-            Condition::Script { name, .. } => (None, None, Some(name.clone())),
-        };
+        let main = rule.main_input();
+        let limit = rule.variants[0].limit.map(limit_text);
+        let level = rule.variants[0].levels.last().map(|level| level.level);
+        let script = rule.script().map(|script| script.name.clone());
         Self {
             id: rule.id.clone(),
             path: rule.path.clone(),
             line: rule.line,
-            selector: rule.selector.to_string(),
-            agg: rule.value().map(|value| value.agg.clone()),
+            selector: main.map_or_else(String::new, |input| input.selector.to_string()),
+            agg: main.and_then(|input| input.value.as_ref()).map(|value| value.agg.clone()),
             script,
-            window: rule.window,
+            window: rule.window(),
             every: rule.every,
             limit,
             level,
@@ -140,14 +168,15 @@ impl RuleStatus {
             last_tick: work.last_tick,
             last_duration: work.last_duration,
             longest_duration: work.longest(now),
+            paused,
         }
     }
 }
 
-fn limit_text(limit: f64, worse: Worse) -> String {
-    match worse {
-        Worse::Higher => format!(">= {}", number_text(limit)),
-        Worse::Lower => format!("< {}", number_text(limit)),
+fn limit_text(limit: Limit) -> String {
+    match limit.worse {
+        Worse::Higher => format!(">= {}", number_text(limit.number)),
+        Worse::Lower => format!("< {}", number_text(limit.number)),
     }
 }
 
@@ -170,9 +199,9 @@ pub struct Alert {
 
 /// The alerts of a rule, in order of their labels.
 pub(crate) fn alerts(rule: &Arc<str>, record: &Record) -> Vec<Alert> {
-    let alert = |(instance, firing): (&Labels, &Firing)| Alert {
+    let alert = |(instance, firing): (&Arc<Labels>, &Firing)| Alert {
         rule: rule.clone(),
-        instance: instance.clone(),
+        instance: instance.to_vec(),
         level: firing.level,
         since: firing.since,
         value: firing.value,

@@ -1,9 +1,13 @@
 //! Messages: text with `${…}` in it, checked when the rule is loaded, so that nothing is left to fail when it fires.
 //!
-//! Inside the braces stand `v` (the value), `n` (how many samples it was taken from), `level`, `rule`, `limit`,
-//! `labels.NAME`, `params.NAME`, or `fmt(X, digits)` with one of the numbers among them.
+//! Inside the braces stands an expression, in which there is more to speak of than in conditions ([`Name`]).
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::expression::{ExpressionError, Node, Scope, Source};
+
+pub use crate::expression::Name;
 
 /// A message to be filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,27 +18,7 @@ pub struct Template {
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
     Text(String),
-    Name(Name),
-    Rounded(Name, usize),
-}
-
-/// What a message can speak of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Name {
-    /// The value that decided.
-    Value,
-    /// How many samples it was taken from.
-    Count,
-    /// The level.
-    Level,
-    /// The rule's id.
-    Rule,
-    /// The rule's `limit` or `below`.
-    Limit,
-    /// A label of the instance.
-    Label(String),
-    /// A parameter of the rule.
-    Param(String),
+    Shown(Node),
 }
 
 /// What a name stands for at the moment of rendering.
@@ -48,51 +32,56 @@ pub enum Filled {
     None,
 }
 
-/// What is wrong with a template, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemplateError {
-    /// The character at which the mistake begins, from 0.
-    pub offset: usize,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead.
-    pub hint: String,
+/// Where names come from while a message is filled in.
+struct Filling<F>(F);
+
+impl<F: Fn(&Name) -> Filled> Source for Filling<F> {
+    fn number(&self, name: &Name) -> Option<f64> {
+        match (self.0)(name) {
+            Filled::Number(number) => Some(number),
+            Filled::Text(_) | Filled::None => None,
+        }
+    }
+
+    fn truth(&self, name: &Name) -> Option<bool> {
+        match (self.0)(name) {
+            Filled::Text(text) => text.parse().ok(),
+            Filled::Number(_) | Filled::None => None,
+        }
+    }
+
+    fn text(&self, name: &Name) -> Option<Cow<'_, str>> {
+        match (self.0)(name) {
+            Filled::Text(text) => Some(text.into()),
+            Filled::Number(_) | Filled::None => None,
+        }
+    }
 }
 
-const NAMES: &str = "`v`, `n`, `level`, `rule`, `limit`, `labels.NAME`, `params.NAME`, `fmt(v, 1)`";
-const DIGITS_MAX: usize = 17;
-
 impl Template {
-    /// Reads a template. `known` tells whether the rule has such a name: a label of its instances, a parameter, a
-    /// limit; if not, it says which there are.
-    ///
-    /// # Errors
-    /// The first mistake.
-    pub fn parse(text: &str, known: impl Fn(&Name) -> Result<(), String>) -> Result<Self, TemplateError> {
+    /// Reads a template. `scope` knows which names the rule has.
+    pub(crate) fn parse(text: &str, scope: &Scope) -> Result<Self, ExpressionError> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(start) = rest.find("${") {
-            let fail = |message: String, hint: String| TemplateError {
-                offset: text[..text.len() - rest.len() + start].chars().count(),
-                message,
-                hint,
-            };
             let (before, body) = (&rest[..start], &rest[start + 2..]);
             if !before.is_empty() {
                 parts.push(Part::Text(before.to_owned()));
             }
-            let Some((body, after)) = body.split_once('}') else {
-                return Err(fail(
-                    "`${` is not closed by `}`".into(),
-                    "close it, or write the text without `${`".into(),
-                ));
+            let begins = text[..text.len() - rest.len() + start].chars().count();
+            let Some(end) = end_of(body) else {
+                return Err(ExpressionError {
+                    offset: begins,
+                    length: 2,
+                    message: "`${` is not closed by `}`".into(),
+                    hint: "close it, or write the text without `${`".into(),
+                });
             };
-            let unknown =
-                || fail(format!("a message cannot speak of `${{{body}}}`"), format!("it can of {NAMES}"));
-            let part = Part::parse(body.trim()).ok_or_else(unknown)?;
-            known(part.name()).map_err(|hint| fail(format!("the rule has no `{body}`"), hint))?;
-            parts.push(part);
-            rest = after;
+            let inner = &body[..end];
+            let node = Node::compile(inner, scope)
+                .map_err(|error| ExpressionError { offset: error.offset + begins + 2, ..error })?;
+            parts.push(Part::Shown(node));
+            rest = &body[end + 1..];
         }
         if !rest.is_empty() {
             parts.push(Part::Text(rest.to_owned()));
@@ -103,71 +92,49 @@ impl Template {
     /// Whether a name is used; some cost something to find out.
     #[must_use]
     pub fn mentions(&self, name: &Name) -> bool {
+        self.uses(&|used| used == name)
+    }
+
+    /// Whether any name is used that is `wanted`.
+    #[must_use]
+    pub fn uses(&self, wanted: &dyn Fn(&Name) -> bool) -> bool {
         self.parts.iter().any(|part| match part {
             Part::Text(_) => false,
-            Part::Name(used) | Part::Rounded(used, _) => used == name,
+            Part::Shown(node) => node.uses(wanted),
         })
     }
 
     /// The message; what there is none of shows as `?`, and line breaks as spaces.
     #[must_use]
     pub fn render(&self, fill: impl Fn(&Name) -> Filled) -> String {
+        let source = Filling(fill);
         let mut text = String::new();
         for part in &self.parts {
-            let (filled, digits) = match part {
-                Part::Text(plain) => (Filled::Text(plain.clone()), None),
-                Part::Name(name) => (fill(name), None),
-                Part::Rounded(name, digits) => (fill(name), Some(*digits)),
-            };
-            match (filled, digits) {
-                (Filled::Number(number), Some(digits)) => {
-                    // Writing to a string cannot fail.
-                    let _infallible = write!(text, "{number:.digits$}");
-                }
-                (Filled::Number(number), None) => text.push_str(&number_text(number)),
-                (Filled::Text(plain), _) => text.push_str(&plain),
-                (Filled::None, _) => text.push('?'),
+            match part {
+                Part::Text(plain) => text.push_str(plain),
+                Part::Shown(node) => text.push_str(node.show(&source).as_deref().unwrap_or("?")),
             }
         }
         text.replace(char::is_control, " ")
     }
 }
 
-impl Part {
-    fn parse(body: &str) -> Option<Self> {
-        let Some(call) = body.strip_prefix("fmt(") else {
-            return Name::parse(body).map(Self::Name);
-        };
-        let (name, digits) = call.strip_suffix(')')?.rsplit_once(',')?;
-        let digits = digits.trim().parse().ok().filter(|digits| *digits <= DIGITS_MAX)?;
-        let name = Name::parse(name.trim())?;
-        let number = !matches!(name, Name::Level | Name::Rule | Name::Label(_));
-        number.then_some(Self::Rounded(name, digits))
-    }
-
-    fn name(&self) -> &Name {
-        match self {
-            Self::Name(name) | Self::Rounded(name, _) => name,
-            Self::Text(_) => &Name::Rule,
+/// Where the `}` stands that ends an expression: not one in quotes.
+fn end_of(body: &str) -> Option<usize> {
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, c) in body.char_indices() {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), _) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '}') => return Some(at),
+            (None, _) => {}
         }
     }
-}
-
-impl Name {
-    fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "v" => Self::Value,
-            "n" => Self::Count,
-            "level" => Self::Level,
-            "rule" => Self::Rule,
-            "limit" => Self::Limit,
-            _ => match text.split_once('.')? {
-                ("labels", label) if !label.is_empty() => Self::Label(label.to_owned()),
-                ("params", param) if !param.is_empty() => Self::Param(param.to_owned()),
-                _ => return None,
-            },
-        })
-    }
+    None
 }
 
 /// A number for people: whole ones whole, others with six significant digits at most.
@@ -189,40 +156,90 @@ pub fn number_text(number: f64) -> String {
     }
 }
 
+/// A size for people: `1.5 GiB`.
+pub(crate) fn bytes_text(bytes: f64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let (mut value, mut unit) = (bytes, 0);
+    while value.abs() >= 1_024.0 && unit + 1 < UNITS.len() {
+        value /= 1_024.0;
+        unit += 1;
+    }
+    let decimals = usize::from(unit > 0);
+    format!("{value:.decimals$} {}", UNITS[unit])
+}
+
+/// Seconds for people, at most two units: `3d 4h` reads better than `3d 4h 12m 9s`.
+pub(crate) fn duration_text(seconds: f64) -> String {
+    let sign = if seconds < 0.0 { "-" } else { "" };
+    let Ok(duration) = Duration::try_from_secs_f64(seconds.abs()) else {
+        return format!("{} s", number_text(seconds));
+    };
+    if duration < Duration::from_secs(1) && !duration.is_zero() {
+        return format!("{sign}{}ms", duration.as_millis());
+    }
+    let mut rest = duration.as_secs_f64().round() as u64;
+    let mut parts = Vec::new();
+    for (unit, length) in [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)] {
+        if rest >= length {
+            parts.push(format!("{}{unit}", rest / length));
+            rest %= length;
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() { "0s".to_owned() } else { format!("{sign}{}", parts.join(" ")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expression::{InMessage, V};
 
-    fn any(_: &Name) -> Result<(), String> {
-        Ok(())
+    fn scope() -> Scope {
+        Scope {
+            v: V::Value,
+            inputs: vec!["err".into(), "all".into()],
+            labels: None,
+            params: [("who".to_owned(), sereno_script::ParamValue::Text("ops".into()))].into(),
+            message: Some(InMessage { has_limit: true, has_runbook: false, has_script: true }),
+        }
     }
 
     fn fill(name: &Name) -> Filled {
         match name {
             Name::Value => Filled::Number(81.26),
+            Name::Reading(0) => Filled::Number(5.0),
+            Name::Reading(1) => Filled::Number(200.0),
+            Name::Duration => Filled::Number(3_725.0),
             Name::Label(label) if label == "host" => Filled::Text("a\nb".into()),
             Name::Level => Filled::Text("crit".into()),
+            Name::Trace(trace) if trace == "z" => Filled::Number(4.5),
+            Name::Param(_) => Filled::Text("ops".into()),
             _ => Filled::None,
         }
     }
 
     #[test]
-    fn names_are_filled_in() {
-        let render = |text: &str| Template::parse(text, any).unwrap().render(fill);
+    fn what_stands_in_braces_is_filled_in() {
+        let render = |text: &str| Template::parse(text, &scope()).unwrap().render(fill);
         assert_eq!(render("${labels.host}: load ${fmt(v, 1)} (${level})"), "a b: load 81.3 (crit)");
         assert_eq!(render("$5 for ${ v } ${labels.rack}"), "$5 for 81.26 ?");
-        assert!(Template::parse("${fmt(n, 0)}", any).unwrap().mentions(&Name::Count));
+        assert_eq!(render("${fmt(ratio(err, all) * 100, 1)} % = ${pct(err / all, 1)}"), "2.5 % = 2.5 %");
+        assert_eq!(render("${duration} ${dur(90)} ${bytes(1536)} ${v > 80}"), "1h 2m 1m 30s 1.5 KiB true");
+        assert_eq!(
+            render("${traces.z} ${fmt(traces.z, 2)} ${params.who} ${'}'} ${traces.none}"),
+            "4.5 4.50 ops } ?"
+        );
+        assert!(Template::parse("${fmt(n, 0)}", &scope()).unwrap().mentions(&Name::Count));
     }
 
     #[test]
     fn mistakes_are_found_when_the_rule_is_loaded() {
-        let fail = |text: &str| Template::parse(text, any).unwrap_err();
-        assert_eq!(fail("ä ${valu}").offset, 2);
-        assert_eq!(fail("ä ${valu}").message, "a message cannot speak of `${valu}`");
+        let fail = |text: &str| Template::parse(text, &scope()).unwrap_err();
+        assert_eq!(fail("ä ${valu}").offset, 4);
+        assert_eq!(fail("ä ${valu}").message, "there is nothing called `valu`");
         assert_eq!(fail("${v").message, "`${` is not closed by `}`");
-        assert!(Template::parse("${fmt(level, 1)}", any).is_err(), "only numbers have digits");
-        let no_limit = |name: &Name| if *name == Name::Limit { Err("it has none".into()) } else { Ok(()) };
-        assert_eq!(Template::parse("${limit}", no_limit).unwrap_err().message, "the rule has no `limit`");
+        assert_eq!(fail("${fmt(level, 1)}").message, "this is a text, and a number is needed");
+        assert_eq!(fail("${runbook}").message, "the rule has no `runbook`");
     }
 
     #[test]
@@ -230,5 +247,8 @@ mod tests {
         let numbers = [12.0, -0.5, 81.259_999, 1_234_567.891, 1e20, 1e-9, f64::NAN, f64::INFINITY, 0.1 + 0.2];
         let shown: Vec<String> = numbers.into_iter().map(number_text).collect();
         assert_eq!(shown.join(" "), "12 -0.5 81.26 1234568 1.00000e20 1.00000e-9 NaN inf 0.3");
+        let durations = [0.0, 0.25, 59.6, 3_600.0, 90_061.0, -60.0];
+        let shown: Vec<String> = durations.into_iter().map(duration_text).collect();
+        assert_eq!(shown.join(", "), "0s, 250ms, 1m, 1h, 1d 1h, -1m");
     }
 }

@@ -3,10 +3,9 @@
 use sereno_runtime::SystemClock;
 
 use super::*;
-use crate::files::Script;
 
 fn host() -> Host {
-    Host { limits: Limits::default(), clock: Arc::new(SystemClock::new()) }
+    Host { limits: Limits::default(), clock: Arc::new(SystemClock::new()), retention: None }
 }
 
 fn files(texts: &[(&str, &str)]) -> Files {
@@ -128,7 +127,7 @@ fn mistakes_in_a_rule_show_their_line_and_what_to_do() {
       |
     2 |   - { id: a, metric: m, agg: mean, window: 15s }
       |     ^
-      = hint: add `limit: …` (fires at or over it), `below: …` (fires under it), or a `script`
+      = hint: add `limit: …` (fires at or over it), `below: …` (under it), `when`, `levels` or a `script`; or `record: …` (writes a series), or `absent: alert` alone (a heartbeat)
     ");
     insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: mean, window: 15, limit: 10 }\n"), @"
     error: `window` must be a duration (a duration needs a unit: `15s`, `15m`, …), not the text `15`
@@ -136,6 +135,7 @@ fn mistakes_in_a_rule_show_their_line_and_what_to_do() {
       |
     2 |   - { id: a, metric: m, agg: mean, window: 15, limit: 10 }
       |                                            ^^
+      = hint: like `window: 5m`
     ");
     insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: mean, window: 100ms, limit: 10 }\n"), @"
     error: 100ms between two ticks is too short
@@ -143,7 +143,7 @@ fn mistakes_in_a_rule_show_their_line_and_what_to_do() {
       |
     2 |   - { id: a, metric: m, agg: mean, window: 100ms, limit: 10 }
       |                                            ^^^^^
-      = hint: give `every` at least 250ms
+      = hint: give `every` at least 250ms, and at most a year
     ");
     insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: last, across: sun, window: 1m, limit: 10 }\n"), @"
     error: `sun` does not join series; `across` is `sum`, `mean`, `min`, `max`, `count` or `pool`
@@ -176,12 +176,12 @@ fn messages_are_checked_when_they_are_loaded() {
     insta::assert_snapshot!(
         check("rules:\n  - id: a\n    metric: m\n    agg: max\n    window: 1m\n    limit: 1\n    by: [host]\n    message: \"${labels.hots} is ${v}\"\n"),
         @r#"
-    error: the rule has no `labels.hots`
-     --> a.yaml:8:15
+    error: instances of the rule have no label `hots`
+     --> a.yaml:8:17
       |
     8 |     message: "${labels.hots} is ${v}"
-      |               ^^^^^^^^^^^^^^
-      = hint: its instances have the labels of `by`: add `hots` there
+      |                 ^^^^^^^^^^^
+      = hint: did you mean `labels.host`?
     "#
     );
 }
@@ -204,13 +204,13 @@ fn keys_of_other_systems_are_explained() {
       |     ^^^^^
       = hint: the name of a rule is its `id`
     ");
-    insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: max, window: 1m, limit: 1, for: 5m }\n"), @"
-    error: unknown key `for`
+    insta::assert_snapshot!(check("rules:\n  - { id: a, metric: m, agg: max, window: 1m, limit: 1, keep_firing_for: 5m }\n"), @"
+    error: unknown key `keep_firing_for`
      --> a.yaml:2:57
       |
-    2 |   - { id: a, metric: m, agg: max, window: 1m, limit: 1, for: 5m }
-      |                                                         ^^^
-      = hint: not available yet: use a longer `window`, or a `script` that counts in `this`
+    2 |   - { id: a, metric: m, agg: max, window: 1m, limit: 1, keep_firing_for: 5m }
+      |                                                         ^^^^^^^^^^^^^^^
+      = hint: how long it must be clear before it is resolved is said by `recover_for`
     ");
 }
 
@@ -240,7 +240,7 @@ fn what_breaks_stays_as_it_was_and_the_rest_advances() {
     let second = load(files(&[("a.yaml", FOO), ("b.yaml", &edited)]), &host(), Some(&first));
     assert_eq!(ids(&second), "bar (stale), baz, foo");
     assert!(Arc::ptr_eq(&first.rules["bar"], &second.rules["bar"]));
-    assert!(matches!(second.rules["baz"].condition, Condition::Threshold { limit: 2.0, .. }));
+    assert_eq!(second.rules["baz"].variants[0].limit.map(|limit| limit.number), Some(2.0));
     // The whole file is broken: all its rules stay. What is taken out of a good file goes.
     let third = load(files(&[("a.yaml", "rules: []"), ("b.yaml", "rules: [")]), &host(), Some(&second));
     assert_eq!(ids(&third), "bar (stale), baz (stale)");

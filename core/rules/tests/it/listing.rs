@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use sereno_model::{EventKind, Level, Notification, Timestamp};
+use sereno_model::{EventKind, Level, Marks, Notification, Timestamp};
 use sereno_rules::{Health, Outcome, Report, Rules};
 
 use crate::ticks::{Story, at};
@@ -193,12 +193,20 @@ fn an_alert_is_listed_before_it_is_told() {
         value: None,
         extreme: None,
         tick: Timestamp::MIN,
+        previous: None,
+        peak: None,
+        samples: None,
+        episode: 1,
+        labels: Vec::new(),
+        runbook: None,
+        suppressed_by: None,
+        marks: Marks::default(),
         fired_at: Timestamp::MIN,
         message: String::new(),
         reason: None,
         generation: 1,
     };
-    while story.bench.notifications.try_send(told.clone()).is_ok() {}
+    while story.bench.notifications.try_send(told.clone().into()).is_ok() {}
     story.sample("m", -0.5, 11.0);
     story.clock.step_to(at(0.0));
     story.bench.rules.wake();

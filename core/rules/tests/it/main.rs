@@ -1,18 +1,26 @@
 //! Running rules on a real store, real files and the machine's clock.
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "the tests write files and wait")]
 
+mod clocks;
+mod edits;
+mod examples;
+mod interleaving;
 mod isolation;
 mod listing;
 mod reload;
+mod restart;
 mod shipped;
+mod stories;
 mod ticks;
+mod tools;
+mod trial;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sereno_model::{EventKind, Notification, SeriesKey};
+use sereno_model::{EventKind, Notification, Outgoing, SeriesKey};
 use sereno_rules::{Config, Context, Reload, Rules};
 use sereno_runtime::{Clock, Metrics, Queue, RealDisk, SystemClock};
 use sereno_script::Limits;
@@ -25,7 +33,7 @@ struct Bench {
     folder: tempfile::TempDir,
     rules: Rules,
     store: Store,
-    notifications: Queue<Notification>,
+    notifications: Queue<Outgoing>,
     metrics: Metrics,
     seen: Vec<Notification>,
 }
@@ -63,6 +71,11 @@ impl Bench {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
+        Self::start_rules(folder, config, clock, store)
+    }
+
+    /// Over what is in the folder.
+    fn start_rules(folder: tempfile::TempDir, config: Config, clock: Arc<dyn Clock>, store: Store) -> Self {
         let (disk, metrics) = (Arc::new(RealDisk), Metrics::default());
         let notifications = Queue::bounded("notification_messages", 10_000, &metrics);
         let context = Context {
@@ -70,8 +83,10 @@ impl Bench {
             clock,
             disk,
             notifications: notifications.clone(),
+            confirmations: sereno_model::Confirmations::default(),
             metrics: metrics.clone(),
             limits: Limits::default(),
+            directory: Some(folder.path().join("kept")),
         };
         let config = Config {
             paths: vec![folder.path().join("rules")],
@@ -80,6 +95,13 @@ impl Bench {
         };
         let rules = Rules::start(&config, context).unwrap();
         Self { folder, rules, store, notifications, metrics, seen: Vec::new() }
+    }
+
+    /// Stops the rules, lets `edit` change the files, and starts again.
+    fn restart(self, config: Config, edit: impl FnOnce(&Path)) -> Self {
+        assert_eq!(self.rules.stop(PATIENCE), Vec::<String>::new());
+        edit(self.folder.path());
+        Self::start_rules(self.folder, config, Arc::new(SystemClock::new()), self.store)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -101,15 +123,19 @@ impl Bench {
 
     fn told(&mut self, rule: &str, kind: EventKind) -> usize {
         while let Some(notification) = self.notifications.try_recv() {
-            self.seen.push(notification);
+            self.seen.push(Notification::clone(&notification));
         }
         self.seen.iter().filter(|told| told.rule == rule && told.kind == kind).count()
     }
 
-    fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+    fn until(&mut self, what: &str, holds: impl FnMut(&mut Self) -> bool) {
+        self.until_or(PATIENCE, what, holds);
+    }
+
+    fn until_or(&mut self, patience: Duration, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
         let start = Instant::now();
         while !holds(self) {
-            assert!(start.elapsed() < PATIENCE, "waited too long for {what}: {:#?}", self.seen);
+            assert!(start.elapsed() < patience, "waited too long for {what}: {:#?}", self.seen);
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -3,7 +3,10 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use std::time::Duration;
+
 use sereno_model::EventKind;
+use sereno_rules::{BundleError, Config, Outcome, PlannedFile, Policy, Reload, Removal};
 
 use crate::{Bench, file, quick, replace, rule};
 
@@ -109,4 +112,179 @@ fn a_rule_that_is_gone_is_closed_and_vanished_files_ask_first() {
     assert!(bench.rules.reload(true).is_some());
     bench.until("closed", |bench| bench.told("edited", EventKind::Closed) == 1);
     assert_eq!(bench.told("edited", EventKind::Resolved), 0, "nobody saw it recover");
+}
+
+fn refusal(bench: &Bench) -> Option<String> {
+    bench.rules.diagnostics().refusal
+}
+
+fn with(reload: Reload) -> Config {
+    Config { reload: Reload { poll: Duration::from_secs(1), ..reload }, ..Config::default() }
+}
+
+#[test]
+fn all_or_nothing_waits_until_nothing_is_broken() {
+    let config = with(Reload { policy: Policy::AllOrNothing, ..Reload::default() });
+    let good = file(&[rule("good", 1_001)]);
+    let mut bench = Bench::start(&[("rules/good.yaml", &good), ("rules/edited.yaml", "")], config);
+    fs::write(bench.path("rules/edited.yaml"), file(&[rule("edited", 1)]).replace("max", "maxx")).unwrap();
+    replace(&bench.path("rules/good.yaml"), &file(&[rule("good", 1_002)]));
+    bench.until("the refusal", |bench| refusal(bench).is_some());
+    let report = bench.rules.diagnostics();
+    assert_eq!(
+        report.refusal.as_deref(),
+        Some("an error was found, and `reload.policy` is `all_or_nothing`")
+    );
+    assert!(report.diagnostics[0].to_string().contains("edited.yaml:2:"), "{:?}", report.diagnostics);
+    assert!(bench.limit_of("good").unwrap().contains("1001.0"));
+    // Nobody's word changes that.
+    assert_eq!(bench.rules.reload(true).unwrap().outcome, Outcome::Refused);
+    fs::write(bench.path("rules/edited.yaml"), file(&[rule("edited", 1)])).unwrap();
+    bench.until("both", |bench| bench.rules.generation().rules.len() == 2);
+    assert!(bench.limit_of("good").unwrap().contains("1002.0"));
+    assert_eq!(bench.rules.generation().number, 2);
+}
+
+#[test]
+fn what_has_been_gone_for_long_enough_goes_by_itself() {
+    let config = with(Reload { removal: Removal::After(Duration::from_secs(3)), ..Reload::default() });
+    let (a, b) = (file(&[rule("a", 1)]), file(&[rule("b", 1)]));
+    let mut bench = Bench::start(&[("rules/a.yaml", &a), ("rules/b.yaml", &b)], config);
+    fs::remove_file(bench.path("rules/b.yaml")).unwrap();
+    bench.until("the guard", |bench| refusal(bench).is_some());
+    let why = refusal(&bench).unwrap();
+    assert!(why.contains("1 of 2 rules would go; they go by themselves in "), "{why}");
+    assert_eq!(bench.rules.generation().rules.len(), 2);
+    bench.until("the end", |bench| bench.rules.generation().rules.len() == 1);
+    assert_eq!(bench.rules.diagnostics().outcome, Outcome::Applied);
+}
+
+#[test]
+fn with_a_marker_only_the_marker_counts() {
+    let edited = |limit| file(&[rule("edited", limit)]);
+    let files = [("rules/edited.yaml", &*edited(1_001)), ("rules/.ready", "v1")];
+    let mut bench = Bench::start(&files, quick());
+    let looks = |bench: &Bench| bench.metric("rules_looks_total{outcome=\"waits\"}");
+    fs::write(bench.path("rules/edited.yaml"), edited(1_002)).unwrap();
+    bench.until("a look", |bench| looks(bench) > 0.0);
+    assert!(bench.limit_of("edited").unwrap().contains("1001.0"), "the marker says that not all is written");
+    fs::write(bench.path("rules/.ready"), "v2").unwrap();
+    active(&mut bench, 1_002);
+    fs::write(bench.path("rules/edited.yaml"), edited(1_003)).unwrap();
+    // Who asks needs no marker.
+    assert_eq!(bench.rules.reload(false).unwrap().outcome, Outcome::Applied);
+    assert!(bench.limit_of("edited").unwrap().contains("1003.0"));
+    fs::write(bench.path("rules/edited.yaml"), edited(1_004)).unwrap();
+    fs::remove_file(bench.path("rules/.ready")).unwrap();
+    active(&mut bench, 1_004);
+}
+
+#[test]
+fn a_start_with_broken_files_runs_what_ran_before() {
+    let edited = file(&[rule("edited", 1_001), rule("other", 5)]);
+    let bench = bench(&edited);
+    let bench = bench.restart(quick(), |_| {});
+    assert_eq!(bench.rules.generation().number, 1, "the same files are the same generation");
+    assert_eq!(bench.rules.history().len(), 1);
+    let mut bench = bench.restart(quick(), |folder| {
+        let broken = edited.replace("limit: 1001", "limit: high").replace("limit: 5", "limit: 6");
+        fs::write(folder.join("rules/edited.yaml"), broken).unwrap();
+    });
+    let generation = bench.rules.generation();
+    assert_eq!((generation.number, generation.stale.len()), (2, 1));
+    assert!(bench.limit_of("edited").unwrap().contains("1001.0"), "as it was");
+    assert!(bench.limit_of("other").unwrap().contains("6.0"), "the rest advances");
+    assert_eq!(bench.rules.diagnostics().outcome, Outcome::Partial);
+    bench.wait_for("edited", 2_000.0, "edited", EventKind::Firing);
+    // Still broken at the next start: the last good version is that of the first generation.
+    let bench = bench.restart(quick(), |_| {});
+    assert_eq!(bench.rules.generation().number, 2);
+    let bench = bench.restart(quick(), |folder| {
+        fs::write(folder.join("rules/edited.yaml"), "rules: [").unwrap();
+    });
+    assert!(bench.limit_of("edited").unwrap().contains("1001.0"));
+    assert!(bench.limit_of("other").unwrap().contains("6.0"));
+    let told: Vec<_> = bench.rules.history().iter().map(|info| (info.number, info.outcome.clone())).collect();
+    assert_eq!(told, [(3, "partial".into()), (2, "partial".into()), (1, "applied".into())]);
+}
+
+#[test]
+fn a_start_without_the_files_asks_first() {
+    let bench = bench(&file(&[rule("edited", 10)]));
+    let mut bench = bench.restart(quick(), |folder| {
+        fs::rename(folder.join("rules"), folder.join("elsewhere")).unwrap();
+    });
+    assert_eq!(bench.rules.generation().rules.len(), 2, "a folder that is not there removes nothing");
+    let why = refusal(&bench).unwrap();
+    assert!(why.contains("2 of 2 rules would go"), "{why}");
+    fs::rename(bench.path("elsewhere"), bench.path("rules")).unwrap();
+    bench.until("the files", |bench| refusal(bench).is_none());
+    assert_eq!(bench.rules.generation().number, 1, "they say what runs");
+    let bench = bench.restart(quick(), |folder| {
+        fs::remove_file(folder.join("rules/edited.yaml")).unwrap();
+    });
+    assert!(refusal(&bench).is_some());
+    assert_eq!(bench.rules.reload(true).unwrap().generation.rules.len(), 1);
+}
+
+#[test]
+fn an_earlier_generation_stays_until_the_files_change() {
+    let edited = |limit| file(&[rule("edited", limit)]);
+    let path = "rules/edited.yaml";
+    let mut bench = bench(&edited(1_001));
+    bench.wait_for("steady", 5.0, "steady", EventKind::Firing);
+    replace(&bench.path(path), &edited(1_002));
+    active(&mut bench, 1_002);
+    let report = bench.rules.rollback(1, Some("ana".into())).unwrap().unwrap();
+    assert_eq!((report.generation.number, report.pinned_to), (3, Some(1)));
+    assert_eq!(report.changes.changed, ["edited".into()]);
+    assert!(bench.limit_of("edited").unwrap().contains("1001.0"));
+    let newest = &bench.rules.history()[0];
+    assert_eq!(
+        (newest.trigger.as_str(), newest.who.as_deref(), newest.pinned_to),
+        ("rollback", Some("ana"), Some(1))
+    );
+    assert!(fs::read_to_string(bench.path(path)).unwrap().contains("1002"), "the files are the user's");
+
+    // Touched, and started again: the files still say what they said.
+    replace(&bench.path(path), &edited(1_002));
+    let looks = bench.metric("rules_looks_total");
+    bench.until("a look", |bench| bench.metric("rules_looks_total") > looks + 1.0);
+    assert!(bench.limit_of("edited").unwrap().contains("1001.0"));
+    let mut bench = bench.restart(quick(), |_| {});
+    assert_eq!((bench.rules.generation().number, bench.rules.diagnostics().pinned_to), (3, Some(1)));
+    assert!(bench.limit_of("edited").unwrap().contains("1001.0"));
+
+    // An edit ends it.
+    replace(&bench.path(path), &edited(1_003));
+    active(&mut bench, 1_003);
+    assert_eq!(bench.rules.diagnostics().pinned_to, None);
+
+    // And so does whoever asks.
+    assert!(bench.rules.rollback(1, None).unwrap().is_ok());
+    assert_eq!(bench.rules.reload(false).unwrap().outcome, Outcome::Applied);
+    assert!(bench.limit_of("edited").unwrap().contains("1003.0"));
+    assert_eq!(bench.rules.generation().number, 6);
+
+    assert!(matches!(bench.rules.rollback(9, None), Some(Err(BundleError::Missing { number: 9 }))));
+    let difference = bench.rules.difference(1, 4).unwrap();
+    assert_eq!((difference.rules.len(), difference.files.len()), (1, 1));
+    assert!(difference.files[0].diff.contains("limit: 1003"), "{}", difference.files[0].diff);
+}
+
+#[test]
+fn a_plan_knows_what_fires_and_changes_nothing() {
+    let mut bench = bench(&file(&[rule("edited", 10)]));
+    bench.wait_for("steady", 5.0, "steady", EventKind::Firing);
+    let number = bench.rules.generation().number;
+    let file = |path: &str, text: String| PlannedFile { path: path.into(), text, is_script: false };
+    let files = vec![file("elsewhere/edited.yaml", crate::file(&[rule("edited", 11)]))];
+    let plan = bench.rules.plan(files, &|| true).unwrap();
+    let closes: Vec<_> = plan.rules.iter().map(|rule| (rule.class.as_str(), rule.closes.len())).collect();
+    assert_eq!(closes, [("logic", 0), ("removed", 1)], "{plan:?}");
+    assert!(plan.refusal.is_some_and(|why| why.contains("rule `steady` fires")));
+    assert_eq!(bench.rules.generation().number, number);
+    bench.send("steady", 5.0);
+    assert_eq!(bench.rules.alerts().len(), 1);
+    assert_eq!(bench.told("steady", EventKind::Closed), 0);
 }

@@ -62,5 +62,5 @@ fn the_example_of_the_documentation_loads() {
     let readme = include_str!("../../../../config/README.md");
     let example = readme.split("## Rule files").nth(1).and_then(|section| section.split("```yaml\n").nth(1));
     let example = example.and_then(|block| block.split("```").next()).unwrap();
-    assert_eq!(Story::new(example, &[DISK_FULL, TREND]).rule_count(), 3);
+    assert_eq!(Story::new(example, &[DISK_FULL, TREND]).rule_count(), 5);
 }

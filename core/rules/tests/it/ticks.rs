@@ -29,10 +29,18 @@ impl Story {
         Self::of(Bench::start_at(&files, Config::default(), clock.clone()), clock)
     }
 
-    fn of(bench: Bench, clock: Arc<ManualClock>) -> Self {
+    pub(crate) fn of(bench: Bench, clock: Arc<ManualClock>) -> Self {
         let found = &bench.rules.generation().diagnostics;
         assert!(found.is_empty(), "{found:?}");
         Self { bench, clock, evaluated: 0.0 }
+    }
+
+    /// The rules stop, and start again at the same moment.
+    pub(crate) fn restart(self) -> Self {
+        let Self { bench, clock, .. } = self;
+        assert_eq!(bench.rules.stop(crate::PATIENCE), Vec::<String>::new());
+        let Bench { folder, store, .. } = bench;
+        Self::of(Bench::start_rules(folder, Config::default(), clock.clone(), store), clock)
     }
 
     /// Stores a sample of `series`, in the text form, `second` seconds after the start.
@@ -56,10 +64,13 @@ impl Story {
         self.bench.rules.generation().rules.len()
     }
 
-    /// What was told since the last look, with seconds since the start.
+    /// What was told since the last look, with seconds since the start; not what the engine says of itself.
     pub(crate) fn told(&mut self) -> String {
         let mut told = Vec::new();
         while let Some(notification) = self.bench.notifications.try_recv() {
+            if notification.rule == "sereno.rules" {
+                continue;
+            }
             let second = notification.tick.since(at(0.0)).as_secs_f64();
             told.push(format!("{second}s {} | {}", notification.event_id, notification.message));
         }
