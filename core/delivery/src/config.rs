@@ -29,12 +29,17 @@ pub struct Config {
     /// says, for a client that is slower than the rest. 0 to 1000000, about 500 bytes each. Default: 10000.
     #[serde(deserialize_with = "history")]
     pub history: usize,
-    /// How many notifications may wait for one sink; further ones are dropped for that sink, counted and logged.
+    /// How many notifications may wait for one sink. Beyond it reminders are dropped for that sink, and then events of
+    /// instances that have newer ones; this is counted and logged. The newest event of an instance is never dropped.
     /// Default: 10000.
     pub sink_queue_len_max: usize,
     /// How long one attempt of a sink may take. Default: 30s.
     #[serde(with = "units::duration")]
     pub sink_timeout: Duration,
+    /// How often an alert that goes on firing is told to sinks again, at most; the log and monitors get every reminder.
+    /// 0 for every one. Default: 4h.
+    #[serde(with = "units::duration")]
+    pub sink_reminder: Duration,
     /// How long, at shutdown, what is queued may take to reach the log and the monitors, and then again what waits
     /// for sinks. Default: 1s.
     #[serde(with = "units::duration")]
@@ -51,6 +56,7 @@ impl Default for Config {
             history: 10_000,
             sink_queue_len_max: 10_000,
             sink_timeout: Duration::from_secs(30),
+            sink_reminder: Duration::from_secs(4 * 3_600),
             drain_timeout: Duration::from_secs(1),
         }
     }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sereno_model::{Notification, Timestamp};
+use sereno_model::{Level, Marks, Notification, Timestamp};
 
 use crate::sequenced::Sequenced;
 
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a field of the line")]
 struct Event<'a> {
     tick: String,
     kind: &'static str,
@@ -26,6 +27,20 @@ struct Event<'a> {
     event_id: &'a str,
     position: String,
     at: String,
+    previous: Option<&'static str>,
+    peak: Option<Number>,
+    peak_at: Option<String>,
+    samples: Option<Number>,
+    episode: u64,
+    #[serde(serialize_with = "as_map")]
+    labels: &'a [(String, String)],
+    runbook: Option<&'a str>,
+    suppressed_by: Option<&'a str>,
+    stale: bool,
+    flapping: bool,
+    shadow: bool,
+    late: bool,
+    undurable: bool,
 }
 
 /// One JSON object on one line, without the newline.
@@ -47,6 +62,19 @@ pub fn to_json(event: &Sequenced) -> String {
         event_id: &notification.event_id,
         position: position.to_string(),
         at: rfc3339(*at),
+        previous: notification.previous.map(Level::as_str),
+        peak: notification.peak.map(|(value, _)| Number(value)),
+        peak_at: notification.peak.map(|(_, tick)| rfc3339(tick)),
+        samples: notification.samples.map(Number),
+        episode: notification.episode,
+        labels: &notification.labels,
+        runbook: notification.runbook.as_deref(),
+        suppressed_by: notification.suppressed_by.as_deref(),
+        stale: notification.marks.stale,
+        flapping: notification.marks.flapping,
+        shadow: notification.marks.shadow,
+        late: notification.marks.late,
+        undurable: notification.marks.undurable,
     };
     // Texts, numbers and one map of texts: there is nothing that could fail to become JSON.
     serde_json::to_string(&event).unwrap_or_default()
@@ -96,6 +124,7 @@ fn rfc3339(time: Timestamp) -> String {
 
 /// What is read of a line. Fields that later versions add are no mistake.
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a field of the line")]
 struct Line {
     tick: String,
     kind: String,
@@ -111,6 +140,33 @@ struct Line {
     event_id: String,
     position: Option<String>,
     at: Option<String>,
+    // Lines that were written before there were these are read all the same.
+    #[serde(default)]
+    previous: Option<String>,
+    #[serde(default)]
+    peak: Option<Number>,
+    #[serde(default)]
+    peak_at: Option<String>,
+    #[serde(default)]
+    samples: Option<Number>,
+    #[serde(default)]
+    episode: u64,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    runbook: Option<String>,
+    #[serde(default)]
+    suppressed_by: Option<String>,
+    #[serde(default)]
+    stale: bool,
+    #[serde(default)]
+    flapping: bool,
+    #[serde(default)]
+    shadow: bool,
+    #[serde(default)]
+    late: bool,
+    #[serde(default)]
+    undurable: bool,
 }
 
 /// What a line of the log says.
@@ -144,6 +200,20 @@ impl Line {
             value: self.value.map(|value| value.0),
             extreme: self.extreme.map(|extreme| extreme.0),
             tick,
+            previous: self.previous.and_then(|level| level.parse().ok()),
+            peak: self.peak.zip(self.peak_at).and_then(|(peak, at)| Some((peak.0, timestamp(&at)?))),
+            samples: self.samples.map(|samples| samples.0),
+            episode: self.episode,
+            labels: self.labels.into_iter().collect(),
+            runbook: self.runbook,
+            suppressed_by: self.suppressed_by,
+            marks: Marks {
+                stale: self.stale,
+                flapping: self.flapping,
+                shadow: self.shadow,
+                late: self.late,
+                undurable: self.undurable,
+            },
             fired_at: timestamp(&self.fired_at)?,
             message: self.message,
             reason: self.reason,
@@ -187,6 +257,14 @@ pub(crate) mod tests {
             extreme: Some(f64::NEG_INFINITY),
             message: "two\nlines \"and\" a \u{1}".into(),
             tick: Timestamp::from_nanos(1),
+            previous: None,
+            peak: None,
+            samples: None,
+            episode: 1,
+            labels: Vec::new(),
+            runbook: None,
+            suppressed_by: None,
+            marks: Marks::default(),
             fired_at: Timestamp::MIN,
             ..testkit::notification()
         };
@@ -210,9 +288,16 @@ pub(crate) mod tests {
             proptest::option::of(any::<f64>().prop_filter("NaN equals nothing", |value| !value.is_nan()));
         let labels = proptest::collection::btree_map(".{1,5}", ".*", 0..4);
         let texts = (".*", ".*", ".*", proptest::option::of(".*"));
-        let told = (kind, level, value.clone(), value, labels, texts, any::<u64>());
-        (told, time(), time(), time(), any::<(u64, u64)>()).prop_map(
-            |(told, tick, fired_at, at, (epoch, sequence))| {
+        let told = (kind, level.clone(), value.clone(), value.clone(), labels.clone(), texts, any::<u64>());
+        let peak = proptest::option::of((any::<f64>(), time()).prop_filter("NaN", |peak| !peak.0.is_nan()));
+        let more = (proptest::option::of(level), peak, value, any::<u64>(), labels);
+        let texts = (proptest::option::of(".*"), proptest::option::of(".*"));
+        let more = (more, texts, any::<[bool; 5]>());
+        (told, more, time(), time(), time(), any::<(u64, u64)>()).prop_map(
+            |(told, more, tick, fired_at, at, (epoch, sequence))| {
+                let ((previous, peak, samples, episode, labels), (runbook, suppressed_by), marks) = more;
+                let [stale, flapping, shadow, late, undurable] = marks;
+                let attributes = labels.into_iter().collect();
                 let (kind, level, value, extreme, labels, (event_id, rule, message, reason), generation) =
                     told;
                 let instance = labels.into_iter().collect();
@@ -225,6 +310,14 @@ pub(crate) mod tests {
                     value,
                     extreme,
                     tick,
+                    previous,
+                    peak,
+                    samples,
+                    episode,
+                    labels: attributes,
+                    runbook,
+                    suppressed_by,
+                    marks: Marks { stale, flapping, shadow, late, undurable },
                     fired_at,
                     message,
                     reason,
@@ -265,10 +358,9 @@ pub(crate) mod tests {
         assert_eq!(kind(&line), "1767225615.002");
         assert_eq!(kind(&line.replace(tail, "").replace(at, "")), "without");
         assert_eq!(kind(&line.replace(at, "")), "1767225615", "the tick stands in");
-        assert_eq!(
-            kind(&line.replace('}', r#","later":[1]}"#).replace(r#""a","later":[1]}"#, r#""a"}"#)),
-            "1767225615.002"
-        );
+        assert_eq!(kind(&format!(r#"{},"later":[1]}}"#, line.trim_end_matches('}'))), "1767225615.002");
+        let first = &line[..line.find(r#","previous""#).unwrap_or(0)];
+        assert_eq!(kind(&format!("{first}}}")), "1767225615.002", "as it was written at first");
         for (from, to) in
             [("firing", "burning"), ("crit", "red"), ("97.5", "\"97.5\""), ("2026-", "26-"), ("-1\"", "-x\"")]
         {

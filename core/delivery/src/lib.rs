@@ -5,7 +5,9 @@
 //! * a notification is written to the log before anyone else sees it;
 //! * neither a client that stops reading, nor a dead sink, nor a full disk delays the others;
 //! * whoever was away takes up where it was, also after a restart of the server, or is told that something is missing;
-//! * what is lost (a full queue, a full disk, a shutdown) is counted and told in the server's log.
+//! * how far the log file and each sink are is told to whoever keeps notifications, so that a start can send again what
+//!   they lack: each gets each event at least once;
+//! * what is lost (a full queue, a full disk) is counted and told in the server's log.
 //!
 //! Not here: which notifications there are (`sereno-rules`), the bytes a monitor gets (`sereno-protocol`).
 //! The lines of the log file are documented in `EVENTS.md`.
@@ -16,9 +18,11 @@ mod handler;
 mod history;
 mod log;
 mod monitors;
+mod reminders;
 mod sequenced;
 mod sinks;
 mod tail;
+mod waiting;
 mod watch;
 
 pub use config::Config;

@@ -34,8 +34,8 @@ impl LogFile {
         Self { path, disk, lost, failing: AtomicBool::new(false) }
     }
 
-    /// Writes a batch, as far as the disk allows.
-    pub(crate) fn append(&self, batch: &[Arc<Sequenced>]) {
+    /// Writes a batch, as far as the disk allows. Tells whether it was all of it.
+    pub(crate) fn append(&self, batch: &[Arc<Sequenced>]) -> bool {
         let mut written = 0;
         let outcome = self.open().and_then(|file| {
             for event in batch {
@@ -45,7 +45,7 @@ impl LogFile {
             Ok(())
         });
         let path = self.path.display();
-        match outcome {
+        match &outcome {
             Ok(()) if self.failing.swap(false, Ordering::Relaxed) => {
                 info!(%path, lost = self.lost.get(), "Notification log is written again.");
             }
@@ -57,6 +57,7 @@ impl LogFile {
                 }
             }
         }
+        outcome.is_ok()
     }
 
     fn open(&self) -> io::Result<Arc<dyn DiskFile>> {

@@ -67,7 +67,7 @@ impl Monitors {
         }))
     }
 
-    /// Registers a client; it gets every notification from now on. `None` when there are `monitors_max` already, or
+    /// Registers a client; it gets every notification from now on, but for those of rules that only run along. `None` when there are `monitors_max` already, or
     /// the server is stopping.
     #[must_use]
     pub fn subscribe(&self) -> Option<Subscription> {
@@ -105,6 +105,10 @@ impl Monitors {
 
     pub(crate) fn publish(&self, event: &Arc<Sequenced>) {
         self.0.stream.publish(event);
+        if event.notification.marks.shadow {
+            // Whoever only subscribes cannot ask for what merely runs along.
+            return;
+        }
         let mut state = self.lock();
         state.live.retain(|live| {
             let kept = live.queue.try_send(event.notification.clone()).is_ok();

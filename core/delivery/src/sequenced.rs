@@ -44,10 +44,9 @@ impl Numbers {
     }
 
     /// Gives a notification its place.
-    pub fn number(&mut self, notification: Notification) -> Arc<Sequenced> {
+    pub fn number(&mut self, notification: Arc<Notification>) -> Arc<Sequenced> {
         self.last.sequence += 1;
         self.last_at = self.last_at.max(self.clock.now());
-        let notification = Arc::new(notification);
         Arc::new(Sequenced { position: self.last, at: self.last_at, notification })
     }
 }
@@ -62,12 +61,13 @@ mod tests {
     fn every_start_begins_a_later_epoch_whatever_the_clock_says() {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(5_000)));
         let mut first = Numbers::new(clock.clone(), None);
-        let (a, b) = (first.number(testkit::notification()), first.number(testkit::notification()));
+        let (a, b) =
+            (first.number(testkit::notification().into()), first.number(testkit::notification().into()));
         assert_eq!((a.position.to_string(), b.position.to_string()), ("5000-1".into(), "5000-2".into()));
         assert_eq!(Numbers::new(clock.clone(), Some(&b)).epoch(), 5_001, "the same millisecond");
         clock.step_to(Timestamp::from_millis(10));
         let mut back = Numbers::new(clock.clone(), Some(&b));
-        let c = back.number(testkit::notification());
+        let c = back.number(testkit::notification().into());
         assert_eq!((c.position.to_string(), c.at), ("5001-1".into(), b.at));
         clock.step_to(Timestamp::from_millis(9_000));
         assert_eq!(Numbers::new(clock, Some(&c)).epoch(), 9_000);

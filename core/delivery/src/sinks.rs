@@ -1,8 +1,8 @@
 //! Sinks: each has its own bounded queue and its own worker, so a dead one delays nobody but itself.
 //!
 //! A worker sends in order, one at a time. `Retry`, or no answer in time, is tried again after 1 s, 2 s, … 5 min, for
-//! as long as the server runs; `Reject` and a panic are not. When the queue is full, newer notifications are dropped
-//! for that sink.
+//! as long as the server runs; `Reject` and a panic are not. When too much waits, reminders are dropped for that sink,
+//! and then events that newer ones of the same instance have overtaken.
 //!
 //! Self-metrics, each with the label `plugin`: `sink_pending`, `sink_delivered_total`, `sink_retries_total`,
 //! `sink_rejected_total`, `sink_dropped_total`.
@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sereno_model::Notification;
+use sereno_model::{Confirmations, Lacking, Notification, Outgoing};
 use sereno_plugin::{Backoff, Delivery, Sink, SinkInstance, caught};
-use sereno_runtime::{Counter, Gauge, Metrics, Queue, Shutdown, Tasks};
+use sereno_runtime::{Counter, Gauge, Metrics, Shutdown, Tasks};
 use tracing::{error, info, warn};
 
 use crate::config::Config;
+use crate::reminders::Reminders;
+use crate::waiting::Waiting;
 
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(300);
@@ -27,15 +29,19 @@ pub(crate) struct Sinks {
     workers: Vec<Worker>,
     tasks: Tasks,
     closing: Shutdown,
+    reminders: Reminders,
+    /// Of what was on its way before a restart.
+    again: Reminders,
+    reminder: Duration,
 }
 
 /// The handler's end of one sink.
 struct Outlet {
     name: String,
-    queue: Queue<Arc<Notification>>,
+    waiting: Arc<Waiting>,
     pending: Gauge,
     dropped: Counter,
-    /// Whether drops were told since the queue was last empty.
+    /// Whether drops were told since nothing waited.
     dropping: AtomicBool,
 }
 
@@ -43,7 +49,7 @@ struct Outlet {
 struct Worker {
     name: String,
     sink: Box<dyn Sink>,
-    queue: Queue<Arc<Notification>>,
+    waiting: Arc<Waiting>,
     timeout: Duration,
     closing: Shutdown,
     pending: Gauge,
@@ -53,22 +59,27 @@ struct Worker {
 }
 
 impl Sinks {
-    pub(crate) fn new(instances: Vec<SinkInstance>, config: &Config, metrics: &Metrics) -> Self {
+    pub(crate) fn new(
+        instances: Vec<SinkInstance>,
+        config: &Config,
+        confirmations: &Confirmations,
+        metrics: &Metrics,
+    ) -> Self {
         let closing = Shutdown::default();
         let ends = instances.into_iter().map(|SinkInstance { name, sink }| {
             let labels = [("plugin", name.as_str())];
-            let queue = Queue::bounded(&format!("sink {name}"), config.sink_queue_len_max, metrics);
+            let waiting = Arc::new(Waiting::new(&name, config.sink_queue_len_max, confirmations));
             let pending = metrics.gauge("sink_pending", &labels);
             let outlet = Outlet {
                 name: name.clone(),
-                queue: queue.clone(),
+                waiting: waiting.clone(),
                 pending: pending.clone(),
                 dropped: metrics.counter("sink_dropped_total", &labels),
                 dropping: AtomicBool::new(false),
             };
             let worker = Worker {
                 sink,
-                queue,
+                waiting,
                 pending,
                 timeout: config.sink_timeout,
                 closing: closing.clone(),
@@ -80,7 +91,20 @@ impl Sinks {
             (outlet, worker)
         });
         let (outlets, workers) = ends.unzip();
-        Self { outlets, workers, tasks: Tasks::default(), closing }
+        Self {
+            outlets,
+            workers,
+            tasks: Tasks::default(),
+            closing,
+            reminders: Reminders::default(),
+            again: Reminders::default(),
+            reminder: config.sink_reminder,
+        }
+    }
+
+    /// Takes a notification as told, that was before a restart.
+    pub(crate) fn remember(&mut self, notification: &Notification) {
+        self.reminders.pass(notification, self.reminder);
     }
 
     /// Starts the workers.
@@ -90,10 +114,15 @@ impl Sinks {
         }
     }
 
-    /// Queues a notification for every sink. Never waits.
-    pub(crate) fn publish(&self, notification: &Arc<Notification>) {
+    /// Gives a notification to every sink that lacks it, if sinks are told of it. Never waits.
+    pub(crate) fn publish(&mut self, outgoing: &Outgoing) {
+        let is_for_sinks = match outgoing.lacking {
+            Lacking::All => self.reminders.pass(&outgoing.notification, self.reminder),
+            // What is remembered may be just this one.
+            Lacking::Only { .. } => self.again.pass(&outgoing.notification, self.reminder),
+        };
         for outlet in &self.outlets {
-            outlet.publish(notification);
+            outlet.publish(outgoing, is_for_sinks && outgoing.lacking.sink(&outlet.name));
         }
     }
 
@@ -101,7 +130,7 @@ impl Sinks {
     /// all when forced; then tells what was left.
     pub(crate) async fn finish(&self, limit: Duration, stop: &Shutdown) {
         for outlet in &self.outlets {
-            outlet.queue.close();
+            outlet.waiting.close();
         }
         self.closing.stop();
         tokio::select! {
@@ -109,37 +138,42 @@ impl Sinks {
             () = stop.forced() => {}
         }
         for outlet in &self.outlets {
-            let (sink, count) = (&outlet.name, outlet.pending.get());
+            let (sink, count) = (&outlet.name, outlet.waiting.len());
             if count > 0 {
-                error!(sink, count, "Notifications were not sent before the shutdown; the log has them.");
+                warn!(
+                    sink,
+                    count, "Notifications were not sent before the shutdown; the next start sends them."
+                );
             }
         }
     }
 }
 
 impl Outlet {
-    fn publish(&self, notification: &Arc<Notification>) {
-        if self.queue.is_empty() {
+    fn publish(&self, outgoing: &Outgoing, is_wanted: bool) {
+        if self.waiting.is_empty() {
             self.dropping.store(false, Ordering::Relaxed);
         }
-        self.pending.add(1);
-        if self.queue.try_send(notification.clone()).is_ok() {
-            return;
-        }
-        self.pending.add(-1);
-        self.dropped.inc();
-        if !self.dropping.swap(true, Ordering::Relaxed) {
-            error!(sink = self.name, "Sink queue is full: notifications are dropped for it.");
+        let dropped = self.waiting.push(outgoing, is_wanted);
+        self.pending.set(i64::try_from(self.waiting.len()).unwrap_or(i64::MAX));
+        self.dropped.add(dropped as u64);
+        if dropped > 0 && !self.dropping.swap(true, Ordering::Relaxed) {
+            error!(
+                sink = self.name,
+                "Too much waits for a sink: reminders and events that newer ones have overtaken are dropped for it."
+            );
         }
     }
 }
 
 impl Worker {
     async fn run(self) {
-        while let Some(notification) = self.queue.recv().await {
-            if self.deliver(&notification).await {
-                self.pending.add(-1);
+        while let Some(outgoing) = self.waiting.next().await {
+            match self.deliver(&outgoing).await {
+                true => self.waiting.done(outgoing.number),
+                false => self.waiting.give_up(),
             }
+            self.pending.set(i64::try_from(self.waiting.len()).unwrap_or(i64::MAX));
         }
     }
 
@@ -218,14 +252,16 @@ mod tests {
 
     fn start(instances: Vec<SinkInstance>, metrics: &Metrics) -> Sinks {
         let config = Config { sink_queue_len_max: 3, ..Config::default() };
-        let mut sinks = Sinks::new(instances, &config, metrics);
+        let confirmations = Confirmations::new(instances.iter().map(|instance| instance.name.clone()));
+        let mut sinks = Sinks::new(instances, &config, &confirmations, metrics);
         sinks.start();
         sinks
     }
 
-    async fn publish(sinks: &Sinks, numbers: std::ops::Range<u64>) {
+    async fn publish(sinks: &mut Sinks, numbers: std::ops::Range<u64>) {
         for generation in numbers {
-            sinks.publish(&Arc::new(Notification { generation, ..testkit::notification() }));
+            let notification = Notification { generation, ..testkit::notification() };
+            sinks.publish(&Outgoing { number: generation + 1, ..notification.into() });
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -239,8 +275,8 @@ mod tests {
         let metrics = Metrics::default();
         let (dead, _) = sink("t/dead", |_| Box::pin(std::future::pending()));
         let (good, seen) = sink("t/good", |_| Box::pin(async { Delivery::Ok }));
-        let sinks = start(vec![dead, good], &metrics);
-        publish(&sinks, 0..10).await;
+        let mut sinks = start(vec![dead, good], &metrics);
+        publish(&mut sinks, 0..10).await;
         assert_eq!(*seen.lock().unwrap(), (0..10).collect::<Vec<_>>());
         // One is being tried and three wait.
         assert_eq!(value(&metrics, "sink_dropped_total{plugin=\"t/dead\"}"), 6.0);
@@ -264,8 +300,8 @@ mod tests {
             })
         });
         let began = tokio::time::Instant::now();
-        let sinks = start(vec![flaky], &metrics);
-        publish(&sinks, 0..3).await;
+        let mut sinks = start(vec![flaky], &metrics);
+        publish(&mut sinks, 0..3).await;
         while value(&metrics, "sink_pending{plugin=\"t/flaky\"}") > 0.0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -281,8 +317,8 @@ mod tests {
         let (recovering, seen) = sink("t/a", |attempt| {
             Box::pin(async move { if attempt == 0 { Delivery::Retry("busy".into()) } else { Delivery::Ok } })
         });
-        let sinks = start(vec![recovering], &metrics);
-        publish(&sinks, 0..3).await;
+        let mut sinks = start(vec![recovering], &metrics);
+        publish(&mut sinks, 0..3).await;
         let began = tokio::time::Instant::now();
         sinks.finish(Duration::from_secs(10), &Shutdown::default()).await;
         assert_eq!((seen.lock().unwrap().len(), began.elapsed()), (4, Duration::ZERO));

@@ -45,7 +45,7 @@ impl Stream {
         let history = self.lock();
         let (cursor, start) = (history.place(since), history.newest());
         drop(history);
-        Watch { stream: self.clone(), cursor, start, news, _place: place }
+        Watch { stream: self.clone(), cursor, start, news, with_shadow: false, _place: place }
     }
 
     fn lock(&self) -> MutexGuard<'_, History> {
@@ -62,10 +62,17 @@ pub struct Watch {
     cursor: Cursor,
     start: Position,
     news: watch::Receiver<()>,
+    with_shadow: bool,
     _place: Place,
 }
 
 impl Watch {
+    /// Also shows the notifications of rules that only run along (`mode: shadow`), which are left out otherwise.
+    #[must_use]
+    pub fn with_shadow(self, with_shadow: bool) -> Self {
+        Self { with_shadow, ..self }
+    }
+
     /// The position of the newest notification when this watch began, whatever it began from: everything up to it had
     /// happened then. While there was none, the position before the first.
     #[must_use]
@@ -92,7 +99,15 @@ impl Watch {
 
     /// The next step, if there is one now.
     pub fn try_next(&mut self) -> Option<Step> {
-        let step = self.stream.lock().step(&mut self.cursor);
+        let history = self.stream.lock();
+        let mut step = history.step(&mut self.cursor);
+        while !self.with_shadow
+            && let Some(Step::Event(event)) = &step
+            && event.notification.marks.shadow
+        {
+            step = history.step(&mut self.cursor);
+        }
+        drop(history);
         if let Some(Step::Gap { missed: Some(missed) }) = step {
             self.stream.0.missed.add(missed);
         }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sereno_model::{EventKind, Level, Notification, Sample, SeriesKey, Timestamp};
+use sereno_model::{EventKind, Level, Marks, Notification, Sample, SeriesKey, Timestamp};
 use sereno_runtime::{Clock, Diagnostic, Metrics, Shutdown};
 
 use crate::input::{Ingest, Input, InputContext, InputFactory, Refusal, WriteReport};
@@ -81,6 +81,14 @@ pub fn notification() -> Notification {
         value: Some(97.5),
         extreme: Some(99.0),
         tick: Timestamp::from_millis(1_767_225_615_000),
+        previous: None,
+        peak: None,
+        samples: None,
+        episode: 1,
+        labels: Vec::new(),
+        runbook: None,
+        suppressed_by: None,
+        marks: Marks::default(),
         fired_at: Timestamp::from_millis(1_767_225_615_000),
         message: "a: load 97.5 (crit)".into(),
         reason: None,

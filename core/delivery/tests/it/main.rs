@@ -2,6 +2,7 @@
 //! delays nobody.
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod outgoing;
 mod restart;
 mod watching;
 
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sereno_delivery::{Config, Handler, Monitors, Sequenced, Since, Step, Watch};
-use sereno_model::{Notification, Position, Timestamp};
-use sereno_plugin::testkit;
+use sereno_model::{Confirmations, Notification, Outgoing, Position, Timestamp};
+use sereno_plugin::{SinkInstance, testkit};
 use sereno_runtime::{Disk, ManualClock, Metrics, Queue, RealDisk, Shutdown, Tasks};
 
 /// The wall clock of the first run, in milliseconds.
@@ -21,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One run of the handler.
 struct Run {
-    inbox: Queue<Notification>,
+    inbox: Queue<Outgoing>,
+    confirmations: Confirmations,
     monitors: Monitors,
     metrics: Metrics,
     stop: Shutdown,
@@ -30,14 +32,21 @@ struct Run {
 
 impl Run {
     fn start(log: &Path, config: &Config, clock: &Arc<ManualClock>) -> Self {
+        Self::start_with(log, config, clock, Vec::new())
+    }
+
+    /// The same, with sinks.
+    fn start_with(log: &Path, config: &Config, clock: &Arc<ManualClock>, sinks: Vec<SinkInstance>) -> Self {
         let metrics = Metrics::default();
         let inbox = Queue::bounded("notification_messages", 100_000, &metrics);
         let (disk, clock) = (Arc::new(RealDisk), clock.clone());
-        let handler = Handler::new(config, inbox.clone(), log.to_owned(), disk, clock, Vec::new(), &metrics);
+        let confirmations = Confirmations::new(sinks.iter().map(|sink| sink.name.clone()));
+        let (log, confirmed) = (log.to_owned(), confirmations.clone());
+        let handler = Handler::new(config, inbox.clone(), confirmed, log, disk, clock, sinks, &metrics);
         let (monitors, stop) = (handler.monitors(), Shutdown::default());
         let running = Tasks::default();
         running.spawn("notification messages handler", handler.run(stop.clone()));
-        Self { inbox, monitors, metrics, stop, running }
+        Self { inbox, confirmations, monitors, metrics, stop, running }
     }
 
     fn watch(&self, since: Since) -> Watch {
@@ -50,7 +59,7 @@ impl Run {
             // A value whose shortest text has all its digits.
             let value = Some(1.0 / (generation as f64 + 3.0));
             let told = Notification { generation, value, ..testkit::notification() };
-            self.inbox.try_send(told).unwrap();
+            self.inbox.try_send(told.into()).unwrap();
         }
     }
 
