@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    alerts, context, info, labels, man, monitor, parse, query, ramp, rules, send, series, storage, top,
+    alerts, check, context, info, labels, man, monitor, parse, query, ramp, rules, send, series, storage, top,
 };
 
 const EXIT_CODES: &str = "\
@@ -47,6 +47,13 @@ pub(crate) struct Globals {
     /// How often to try again, ever more slowly, while nobody listens there
     #[arg(long, global = true, value_name = "COUNT", default_value_t = 4)]
     pub(crate) retries: u32,
+}
+
+impl Globals {
+    /// Whether the command line itself says which server is meant.
+    pub(crate) const fn names_server(&self) -> bool {
+        self.address.is_some() || self.context.is_some()
+    }
 }
 
 /// Which server, and how patiently.
@@ -91,9 +98,11 @@ pub(crate) enum Command {
     Info(info::Args),
     /// What the server stores, where, and in how many bytes a sample
     Storage(storage::Args),
-    /// The same as `rules check`
+    /// Check everything in a folder: the configuration, rules, scripts and tests
+    Check(check::Args),
+    /// The same as `rules test`
     #[command(subcommand, hide = true)]
-    Check(rules::Check),
+    Test(check::Test),
     /// Remember servers by name
     #[command(visible_aliases = ["contexts", "ctx"])]
     Context(context::Args),

@@ -6,6 +6,8 @@ use sereno_client::{Client, ClientError, Options, Timeouts};
 
 use crate::{Context, Stop};
 
+/// How long at least to wait for what takes a server its time.
+const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(4);
 
@@ -25,6 +27,14 @@ impl Context<'_> {
     /// A connection that asks.
     pub(crate) async fn client(&mut self) -> Result<Client, Stop> {
         let options = self.options();
+        Ok(self.patiently(async || Client::connect(&options).await).await?)
+    }
+
+    /// A connection for what takes a server its time: it waits for an answer for a minute at least. The server itself
+    /// ends what takes longer than it may.
+    pub(crate) async fn patient_client(&mut self) -> Result<Client, Stop> {
+        let mut options = self.options();
+        options.timeouts.answer = options.timeouts.answer.max(PATIENCE);
         Ok(self.patiently(async || Client::connect(&options).await).await?)
     }
 

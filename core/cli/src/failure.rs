@@ -34,6 +34,8 @@ pub enum Stop {
     Failed(Failure),
     /// Whoever read the output has seen enough, as `head` does. Not a failure.
     ReaderLeft,
+    /// Everything has been said; the exit code is left.
+    Ended(Exit),
 }
 
 /// What the user is told, and the exit code.

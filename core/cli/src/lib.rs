@@ -10,6 +10,7 @@
 mod alerts;
 mod args;
 mod blocks;
+mod check;
 mod connect;
 mod console;
 mod context;
@@ -29,6 +30,7 @@ mod send;
 mod series;
 mod storage;
 mod top;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -73,6 +75,11 @@ pub fn run_in(
     let result = result.and_then(|()| Ok(console.out.flush()?));
     match result {
         Ok(()) | Err(Stop::ReaderLeft) => Exit::Ok,
+        Err(Stop::Ended(exit)) => {
+            // Whoever reads the exit code learns the same from it.
+            drop(console.out.flush());
+            exit
+        }
         Err(Stop::Failed(failure)) => {
             // What came before the failure belongs before it. If it cannot be written, the failure still counts.
             drop(console.out.flush());
@@ -97,9 +104,11 @@ fn execute(
     environment: Environment<'_>,
 ) -> Result<(), Stop> {
     match &cli.command {
-        Command::Rules(rules::Command::Check(args)) | Command::Check(rules::Check::Rules(args)) => {
-            return rules::check::run(args, console);
+        Command::Rules(command) if !command.needs_server(&cli.globals) => {
+            return rules::run_offline(command, console);
         }
+        Command::Test(check::Test::Rules(args)) => return rules::test::run(args, console),
+        Command::Check(args) if !args.needs_server(&cli.globals) => return check::run(args, console),
         Command::Context(args) => return context::run(args, &cli.globals, console, environment),
         Command::Completions { shell } => return man::completions(*shell, console),
         Command::Man(args) => return man::run(args, console),
@@ -124,7 +133,8 @@ fn ask(command: &Command, context: &mut Context<'_>) -> Result<(), Stop> {
         Command::Reload(args) => block_on(rules::reload(args, context)),
         Command::Info(args) => block_on(info::run(args, context)),
         Command::Storage(args) => block_on(storage::run(args, context)),
-        Command::Check(_) | Command::Context(_) | Command::Completions { .. } | Command::Man(_) => Ok(()),
+        Command::Check(args) => block_on(check::run_with_server(args, context)),
+        Command::Test(_) | Command::Context(_) | Command::Completions { .. } | Command::Man(_) => Ok(()),
     }
 }
 

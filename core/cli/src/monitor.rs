@@ -10,8 +10,8 @@ use sereno_client::{Monitor, Notice};
 
 use crate::console::{Console, printable};
 use crate::{Context, Stop, alerts};
-pub(crate) use args::Args;
 use args::Stream;
+pub(crate) use args::{Args, matcher};
 
 pub(crate) async fn run(args: &Args, context: &mut Context<'_>) -> Result<(), Stop> {
     let (options, request) = (context.options(), args.request(context.clock.now()));

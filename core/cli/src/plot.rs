@@ -64,10 +64,21 @@ pub(crate) struct Line {
     pub(crate) points: Vec<(i64, f64)>,
 }
 
+/// Stretches of time, drawn in a row of their own below the plot.
+#[derive(Clone, Debug)]
+pub(crate) struct Band {
+    /// Which of the lines it belongs to, for its colour.
+    pub(crate) owner: usize,
+    /// Nanoseconds since the epoch, from and to.
+    pub(crate) spans: Vec<(i64, i64)>,
+}
+
 /// What is drawn, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct Plot<'a> {
     pub(crate) lines: &'a [Line],
+    /// Below the times; left out where rows are few.
+    pub(crate) bands: &'a [Band],
     /// The times at the left and right edges; `None`: those of the points.
     pub(crate) period: Option<(i64, i64)>,
     /// Points farther apart than this, in nanoseconds, are not joined.
@@ -96,7 +107,9 @@ pub(crate) fn draw(plot: &Plot<'_>) -> Vec<String> {
     }
     let mut legend = plot.legend((height / 4).min(height.saturating_sub(ROWS_MIN + 2)));
     let axis_rows = if height >= ROWS_MIN + 2 { 2 } else { 0 };
-    let rows = height - legend.len() - axis_rows;
+    let free = (height - legend.len() - axis_rows).saturating_sub(ROWS_MIN);
+    let bands = if axis_rows > 0 { &plot.bands[..plot.bands.len().min(free)] } else { &[] };
+    let rows = height - legend.len() - axis_rows - bands.len();
     let finite = plot.points(period).map(|(_, value)| value);
     let Some(scale) = Scale::of(finite, rows, plot.unit) else { return Vec::new() };
 
@@ -108,6 +121,7 @@ pub(crate) fn draw(plot: &Plot<'_>) -> Vec<String> {
     if axis_rows > 0 {
         lines.extend(plot.times(period, &side, columns));
     }
+    lines.extend(bands.iter().map(|band| plot.band(band, period, &side, columns)));
     lines.append(&mut legend);
     lines.iter_mut().for_each(|line| line.truncate(line.trim_end().len()));
     lines
@@ -190,6 +204,20 @@ impl Plot<'_> {
             }
         }
         [format!("{}{}", side.corner(), String::from_iter(rule)), labels]
+    }
+
+    /// Where a band's spans are. None is too short to be seen.
+    fn band(&self, band: &Band, period: (i64, i64), side: &Side, columns: usize) -> String {
+        let last = columns.saturating_sub(1);
+        let column =
+            |time: i64| (share(time.clamp(period.0, period.1), period) * last as f64).round() as usize;
+        let mut cells = vec![(' ', None); columns];
+        let within = |(from, to): &&(i64, i64)| *to >= period.0 && *from <= period.1;
+        for (from, to) in band.spans.iter().filter(within) {
+            let mark = if self.style == Style::Ascii { MARKS[band.owner % MARKS.len()] } else { '▀' };
+            cells[column(*from)..=column(*to).max(column(*from)).min(last)].fill((mark, Some(band.owner)));
+        }
+        format!("{}{}", " ".repeat(side.width), self.paint(cells.into_iter()))
     }
 
     /// Which colour or mark is which series, in so many rows; what does not fit is counted.

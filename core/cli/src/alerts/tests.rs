@@ -14,6 +14,7 @@ fn alerts() -> Vec<Alert> {
             since: NOW.nanos() - 90_000_000_000,
             value: Some(97.5),
             message: "a: load 97.5, \"crit\"\x1b[2J".into(),
+            ..Alert::default()
         },
         Alert {
             rule: "disk_full".into(),
@@ -25,17 +26,17 @@ fn alerts() -> Vec<Alert> {
     ]
 }
 
-fn told(form: Form) -> String {
+fn told(form: List) -> String {
     written(|console| print(&alerts(), NOW, form, console), console(100))
 }
 
 #[test]
 fn alerts_come_in_every_form() {
-    insta::assert_snapshot!(told(Form::Plain), @r#"
+    insta::assert_snapshot!(told(List::Plain), @r#"
     crit	cpu_high	env="prod" host="a"	2017-07-14T02:38:30.000Z	97.5	a: load 97.5, "crit"\u{1b}[2J
     warn	disk_full		2017-07-14T02:39:58.500Z
     "#);
-    insta::assert_snapshot!(told(Form::Table), @r#"
+    insta::assert_snapshot!(told(List::Table), @r#"
     ╭────────────────────────────────────────────────────────────────────────────────────────────────────────╮
     │ message                         rule        instance              level   since                    for │
     ╞════════════════════════════════════════════════════════════════════════════════════════════════════════╡
@@ -43,12 +44,12 @@ fn alerts_come_in_every_form() {
     │ disk_full                       disk_full                         warn    2017-07-14T02:39:58Z      1s │
     ╰────────────────────────────────────────────────────────────────────────────────────────────────────────╯
     "#);
-    insta::assert_snapshot!(told(Form::Json), @r#"{"schema_version":1,"alerts":[{"rule":"cpu_high","instance":{"env":"prod","host":"a"},"level":"crit","state":"firing","since":"2017-07-14T02:38:30.000Z","value":97.5,"message":"a: load 97.5, \"crit\"\u001b[2J"},{"rule":"disk_full","instance":{},"level":"warn","state":"firing","since":"2017-07-14T02:39:58.500Z","value":null,"message":""}]}"#);
-    insta::assert_snapshot!(told(Form::Ndjson), @r#"
+    insta::assert_snapshot!(told(List::Json), @r#"{"schema_version":1,"alerts":[{"rule":"cpu_high","instance":{"env":"prod","host":"a"},"level":"crit","state":"firing","since":"2017-07-14T02:38:30.000Z","value":97.5,"message":"a: load 97.5, \"crit\"\u001b[2J"},{"rule":"disk_full","instance":{},"level":"warn","state":"firing","since":"2017-07-14T02:39:58.500Z","value":null,"message":""}]}"#);
+    insta::assert_snapshot!(told(List::Ndjson), @r#"
     {"rule":"cpu_high","instance":{"env":"prod","host":"a"},"level":"crit","state":"firing","since":"2017-07-14T02:38:30.000Z","value":97.5,"message":"a: load 97.5, \"crit\"\u001b[2J"}
     {"rule":"disk_full","instance":{},"level":"warn","state":"firing","since":"2017-07-14T02:39:58.500Z","value":null,"message":""}
     "#);
-    insta::assert_snapshot!(told(Form::Csv), @r#"
+    insta::assert_snapshot!(told(List::Csv), @r#"
     level,rule,since,value,message,env,host
     crit,cpu_high,2017-07-14T02:38:30.000Z,97.5,"a: load 97.5, ""crit""\u{1b}[2J",prod,a
     warn,disk_full,2017-07-14T02:39:58.500Z,,,,

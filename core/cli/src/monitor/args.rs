@@ -8,7 +8,7 @@ use sereno_model::{EventKind, LabelMatcher, Level, Position, Timestamp};
 use crate::parse::{self, When};
 
 const EXAMPLES: &str = "\
-Kinds: firing, escalated, deescalated, reminder, resolved, closed.
+Kinds: firing, escalated, deescalated, reminder, resolved, closed, stale, flapping.
 
 A line is the time, level, kind and message. In JSON, a line without a `kind` is an alert that
 fired already when the monitor began, or a gap. Every event has its position; `--since` with the
@@ -41,11 +41,14 @@ pub(crate) struct Args {
     rules: Vec<String>,
     /// Only of instances with this label: `env=prod`, `env=!prod`, `host=~web.*`, `host=!~web.*`; may be
     /// repeated
-    #[arg(long = "where", value_name = "LABEL=VALUE", value_parser = matcher)]
+    #[arg(short = 'l', long = "where", visible_alias = "labels", value_name = "LABEL=VALUE", value_parser = matcher)]
     matchers: Vec<Matcher>,
     /// Only of this kind; may be repeated
     #[arg(long = "kind", value_name = "KIND", value_delimiter = ',', value_parser = kind)]
     kinds: Vec<EventKind>,
+    /// Also of rules that only run along; a rule that is named by its id is heard anyhow
+    #[arg(long)]
+    shadow: bool,
     /// Begin with what happened since then: `-1h`, a time, or a position; without the alerts that fire
     #[arg(long, value_name = "WHEN", value_parser = since, allow_hyphen_values = true)]
     since: Option<Since>,
@@ -80,6 +83,7 @@ impl Args {
             rules: self.rules.clone(),
             matchers: self.matchers.clone(),
             kinds: self.kinds.iter().map(|kind| kind.as_str().to_owned()).collect(),
+            shadow: self.shadow,
         }
     }
 }
@@ -99,7 +103,9 @@ fn since(text: &str) -> Result<Since, String> {
 }
 
 fn kind(text: &str) -> Result<EventKind, String> {
-    text.parse().map_err(|_| "kinds are firing, escalated, deescalated, reminder, resolved and closed".into())
+    text.parse().map_err(|_| {
+        "kinds are firing, escalated, deescalated, reminder, resolved, closed, stale and flapping".into()
+    })
 }
 
 fn count(text: &str) -> Result<u64, String> {
@@ -107,7 +113,7 @@ fn count(text: &str) -> Result<u64, String> {
 }
 
 /// `label=value`, where the value is written as in rule files.
-fn matcher(text: &str) -> Result<Matcher, String> {
+pub(crate) fn matcher(text: &str) -> Result<Matcher, String> {
     let (label, wanted) =
         text.split_once('=').ok_or("it is a label and a value, like `env=prod` or `host=~web.*`")?;
     LabelMatcher::parse(wanted).map_err(|error| format!("{error}: {}", error.source))?;

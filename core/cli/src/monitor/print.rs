@@ -18,9 +18,25 @@ pub(super) fn event(event: &Event, form: Stream, console: &mut Console) -> io::R
         Stream::Plain => {
             let Event { tick, level, kind, rule, message, reason, .. } = event;
             let message = if message.is_empty() { reason } else { message };
-            plain(*tick, level, kind, rule, message, console)
+            let message = format!("{message}{}", marks(event));
+            plain(*tick, level, kind, rule, &message, console)
         }
     }
+}
+
+/// What else is to be known about it: ` (late, muted by rack_down)`.
+fn marks(event: &Event) -> String {
+    let muted = format!("muted by {}", event.suppressed_by);
+    let marks = [
+        (event.stale && event.kind != "stale", "stale"),
+        (event.flapping && event.kind != "flapping", "flapping"),
+        (event.shadow, "shadow"),
+        (event.late, "late"),
+        (event.undurable, "undurable"),
+        (!event.suppressed_by.is_empty(), muted.as_str()),
+    ];
+    let said: Vec<&str> = marks.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark).collect();
+    if said.is_empty() { String::new() } else { format!(" ({})", said.join(", ")) }
 }
 
 /// The alerts that fired before.
@@ -112,6 +128,63 @@ struct EventLine<'a> {
     message: &'a str,
     reason: Option<&'a str>,
     generation: u64,
+    #[serde(flatten)]
+    more: More<'a>,
+}
+
+/// What many events do not have; it is left out then.
+#[derive(Serialize)]
+struct More<'a> {
+    #[serde(skip_serializing_if = "is_nothing")]
+    previous: &'a str,
+    #[serde(skip_serializing_if = "is_nothing")]
+    episode: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    samples: Option<Number>,
+    #[serde(serialize_with = "labels", skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    runbook: &'a str,
+    #[serde(skip_serializing_if = "is_nothing")]
+    suppressed_by: &'a str,
+    #[serde(skip_serializing_if = "is_nothing")]
+    stale: bool,
+    #[serde(skip_serializing_if = "is_nothing")]
+    flapping: bool,
+    #[serde(skip_serializing_if = "is_nothing")]
+    shadow: bool,
+    #[serde(skip_serializing_if = "is_nothing")]
+    late: bool,
+    #[serde(skip_serializing_if = "is_nothing")]
+    undurable: bool,
+}
+
+fn is_nothing<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl<'a> More<'a> {
+    fn of(event: &'a Event) -> Self {
+        Self {
+            previous: &event.previous,
+            episode: event.episode,
+            peak: event.peak.map(Number),
+            peak_at: event.peak_at.map(Time),
+            samples: event.samples.map(Number),
+            labels: pairs(&event.labels),
+            runbook: &event.runbook,
+            suppressed_by: &event.suppressed_by,
+            stale: event.stale,
+            flapping: event.flapping,
+            shadow: event.shadow,
+            late: event.late,
+            undurable: event.undurable,
+        }
+    }
 }
 
 impl<'a> EventLine<'a> {
@@ -132,6 +205,7 @@ impl<'a> EventLine<'a> {
             message: &event.message,
             reason: Some(event.reason.as_str()).filter(|reason| !reason.is_empty()),
             generation: event.generation,
+            more: More::of(event),
         }
     }
 }

@@ -22,6 +22,8 @@ fn event(kind: &str, level: &str, message: &str) -> Notice {
         message: message.into(),
         reason: if kind == "closed" { "the rule was removed".into() } else { String::new() },
         generation: 2,
+        suppressed_by: if kind == "deescalated" { "rack_down".into() } else { String::new() },
+        ..Event::default()
     })
 }
 
@@ -61,7 +63,7 @@ fn notifications_are_lines_and_what_happens_to_the_stream_is_told() {
     insta::assert_snapshot!(told(Stream::Plain, console(100)), @r"
     2017-07-14T02:39:00.000Z warn firing      disk_full: the disk is full
     2017-07-14T02:40:00.000Z crit firing      foo_high: mean(foo) over 15s is 12 (>= 10)
-    2017-07-14T02:40:00.000Z info deescalated foo_high: evil\u{1b}[2J\nsecond line
+    2017-07-14T02:40:00.000Z info deescalated foo_high: evil\u{1b}[2J\nsecond line (muted by rack_down)
     2017-07-14T02:40:00.000Z crit resolved    foo_high: resolved, mean(foo) over 15s is 3
     2017-07-14T02:40:00.000Z warn closed      foo_high: the rule was removed
     3 notifications are missing here
@@ -77,7 +79,7 @@ fn programs_get_all_there_is() {
     insta::assert_snapshot!(told(Stream::Json, console(100)), @r#"
     {"schema_version":1,"position":"1499999999000-6","alert":{"rule":"disk_full","instance":{},"level":"warn","state":"firing","since":"2017-07-14T02:39:00.000Z","value":0.5,"message":"the disk is full"}}
     {"schema_version":1,"position":"1499999999000-7","at":"2017-07-14T02:40:00.002Z","event_id":"foo_high/a/1/firing/1","kind":"firing","level":"crit","rule":"foo_high","instance":{"host":"a"},"value":12.0,"extreme":"+Inf","tick":"2017-07-14T02:40:00.000Z","fired_at":"2017-07-14T02:39:45.000Z","message":"foo_high: mean(foo) over 15s is 12 (>= 10)","reason":null,"generation":2}
-    {"schema_version":1,"position":"1499999999000-7","at":"2017-07-14T02:40:00.002Z","event_id":"foo_high/a/1/firing/1","kind":"deescalated","level":"info","rule":"foo_high","instance":{"host":"a"},"value":12.0,"extreme":"+Inf","tick":"2017-07-14T02:40:00.000Z","fired_at":"2017-07-14T02:39:45.000Z","message":"evil\u001b[2J\nsecond line","reason":null,"generation":2}
+    {"schema_version":1,"position":"1499999999000-7","at":"2017-07-14T02:40:00.002Z","event_id":"foo_high/a/1/firing/1","kind":"deescalated","level":"info","rule":"foo_high","instance":{"host":"a"},"value":12.0,"extreme":"+Inf","tick":"2017-07-14T02:40:00.000Z","fired_at":"2017-07-14T02:39:45.000Z","message":"evil\u001b[2J\nsecond line","reason":null,"generation":2,"suppressed_by":"rack_down"}
     {"schema_version":1,"position":"1499999999000-7","at":"2017-07-14T02:40:00.002Z","event_id":"foo_high/a/1/firing/1","kind":"resolved","level":"crit","rule":"foo_high","instance":{"host":"a"},"value":12.0,"extreme":"+Inf","tick":"2017-07-14T02:40:00.000Z","fired_at":"2017-07-14T02:39:45.000Z","message":"foo_high: resolved, mean(foo) over 15s is 3","reason":null,"generation":2}
     {"schema_version":1,"position":"1499999999000-7","at":"2017-07-14T02:40:00.002Z","event_id":"foo_high/a/1/firing/1","kind":"closed","level":"warn","rule":"foo_high","instance":{"host":"a"},"value":12.0,"extreme":"+Inf","tick":"2017-07-14T02:40:00.000Z","fired_at":"2017-07-14T02:39:45.000Z","message":"","reason":"the rule was removed","generation":2}
     3 notifications are missing here
@@ -97,7 +99,7 @@ fn colours_tell_the_level_and_the_end() {
     1 alert fires already:
     ^[90m2017-07-14T02:39:00.000Z^[0m ^[33mwarn firing     ^[0m ^[33mdisk_full: the disk is full^[0m
     ^[90m2017-07-14T02:40:00.000Z^[0m ^[31mcrit firing     ^[0m ^[31mfoo_high: mean(foo) over 15s is 12 (>= 10)^[0m
-    ^[90m2017-07-14T02:40:00.000Z^[0m ^[34minfo deescalated^[0m ^[34mfoo_high: evil\u{1b}[2J\nsecond line^[0m
+    ^[90m2017-07-14T02:40:00.000Z^[0m ^[34minfo deescalated^[0m ^[34mfoo_high: evil\u{1b}[2J\nsecond line (muted by rack_down)^[0m
     ^[90m2017-07-14T02:40:00.000Z^[0m ^[32mcrit resolved   ^[0m ^[32mfoo_high: resolved, mean(foo) over 15s is 3^[0m
     ^[90m2017-07-14T02:40:00.000Z^[0m ^[90mwarn closed     ^[0m ^[90mfoo_high: the rule was removed^[0m
     3 notifications are missing here

@@ -16,7 +16,8 @@ fn line(name: &str, values: impl IntoIterator<Item = f64>) -> Line {
 
 fn plot(lines: &[Line]) -> Plot<'_> {
     let gap = Some(90_000_000_000);
-    Plot { lines, period: None, gap, unit: Unit::Plain, style: Style::Braille, color: false, size: (60, 12) }
+    let (bands, style, size) = (&[][..], Style::Braille, (60, 12));
+    Plot { lines, bands, period: None, gap, unit: Unit::Plain, style, color: false, size }
 }
 
 /// A wave of `periods` around `middle`.
@@ -195,6 +196,36 @@ fn without_colors(line: &str) -> String {
     rest.fold(first, |text, part| text + part.split_once('m').map_or("", |(_, after)| after))
 }
 
+#[test]
+fn spans_are_drawn_below_the_times() {
+    let lines = [line("load", wave(50.0, 60.0, 2.0))];
+    let spans = vec![(NOW - MINUTE, NOW + 12 * MINUTE), (NOW + 31 * MINUTE, NOW + 31 * MINUTE)];
+    let bands =
+        [Band { owner: 0, spans }, Band { owner: 1, spans: vec![(NOW + 40 * MINUTE, NOW + 50 * MINUTE)] }];
+    let drawn = Plot { bands: &bands, size: (50, 10), ..plot(&lines) };
+    insta::assert_snapshot!(text(&drawn), @"
+     200 ┤
+     100 ┤  ⣀⡠⠤⠤⠤⠤⣀⡀              ⢀⣀⠤⠤⠤⠤⣀⡀
+         │⠔⠊       ⠈⠒⠤⢄       ⢀⡠⠤⠊⠁      ⠈⠒⠢⢄        ⡠
+       0 ┤             ⠉⠑⠒⠒⠒⠒⠉⠁              ⠉⠑⠒⠒⠒⠒⠊⠉
+    -100 ┤
+         └────┬──────────┬──────────┬─────────┬───────
+            02:45      03:00      03:15     03:30
+          ▀▀▀▀▀▀▀▀▀▀             ▀
+                                       ▀▀▀▀▀▀▀▀
+    ━ load
+    ");
+    insta::assert_snapshot!(text(&Plot { style: Style::Ascii, size: (50, 7), ..drawn }), @"
+     200 +
+       0 +********************************************
+    -100 +
+         +----+----------+----------+---------+-------
+            02:45      03:00      03:15     03:30
+          **********             *
+    * load
+    ");
+}
+
 fn numbers() -> impl Strategy<Value = f64> {
     prop_oneof![
         any::<f64>(),
@@ -232,8 +263,10 @@ proptest! {
         unit in prop_oneof![Just(Unit::Plain), Just(Unit::Seconds), Just(Unit::Bytes)],
         color in any::<bool>(),
         size in (0_usize..90, 0_usize..30),
+        spans in proptest::collection::vec((times(), times()), 0..4),
     ) {
-        let drawn = draw(&Plot { lines: &lines, period, gap, unit, style, color, size });
+        let bands: Vec<_> = (0..spans.len()).map(|owner| Band { owner, spans: spans.clone() }).collect();
+        let drawn = draw(&Plot { lines: &lines, bands: &bands, period, gap, unit, style, color, size });
         prop_assert!(drawn.len() <= size.1, "{} lines", drawn.len());
         for line in drawn {
             let plain = without_colors(&line);

@@ -94,8 +94,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STYLE", help_heading = "Output")]
     pub(super) plot: Option<Style>,
     /// Ask again and again, every 2s or as said; Ctrl-C ends
-    #[arg(long, value_name = "TIME", value_parser = parse::span, num_args = 0..=1, default_missing_value = "2s",
-          help_heading = "Output")]
+    #[arg(short, long, value_name = "TIME", value_parser = parse::span, num_args = 0..=1,
+          default_missing_value = "2s", help_heading = "Output")]
     pub(super) watch: Option<Duration>,
     /// Refuse to answer if more series match
     #[arg(

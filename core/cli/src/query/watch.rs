@@ -9,10 +9,8 @@ use tokio::time::MissedTickBehavior;
 
 use super::args::Args;
 use super::{Plan, once};
-use crate::{Context, Exit, Failure, Stop};
-
-/// To the upper left corner, and everything from there on away.
-const CLEAR: &str = "\x1b[H\x1b[J";
+use crate::watch::{CLEAR, worth_waiting};
+use crate::{Context, Exit, Stop};
 
 /// Asks until Ctrl-C, which is no failure. That there is nothing yet, or that the server is away for a while, is told and
 /// ends nothing; what will not get better by waiting does.
@@ -58,8 +56,4 @@ async fn ask(args: &Args, client: &mut Option<Client>, context: &mut Context<'_>
         context.console.out.write_all(CLEAR.as_bytes())?;
     }
     once(connected, args, &plan, context).await
-}
-
-fn worth_waiting(failure: &Failure) -> bool {
-    failure.passes || matches!(failure.exit, Exit::Negative | Exit::Unreachable | Exit::Timeout)
 }

@@ -34,14 +34,32 @@ pub(crate) struct Args {
     output: Form,
 }
 
+#[derive(clap::Args, Debug)]
+pub(crate) struct RollbackArgs {
+    /// The generation, see `sereno rules history`
+    #[arg(value_name = "GENERATION")]
+    generation: u64,
+    /// The form of the outcome
+    #[arg(short, long, value_name = "FORM", default_value = "plain")]
+    output: Form,
+}
+
+pub(super) async fn rollback(args: &RollbackArgs, context: &mut Context<'_>) -> Result<(), Stop> {
+    let reloaded = context.client().await?.rollback(args.generation).await?;
+    tell(&reloaded, args.output, context.console)
+}
+
 pub(super) async fn run(args: &Args, context: &mut Context<'_>) -> Result<(), Stop> {
     let reloaded = context.client().await?.reload(args.allow_removal).await?;
-    let console = &mut *context.console;
-    match args.output {
-        Form::Plain => plain(&reloaded, console)?,
-        Form::Json => json(&reloaded, &mut console.out)?,
+    tell(&reloaded, args.output, context.console)
+}
+
+fn tell(reloaded: &Reloaded, form: Form, console: &mut Console) -> Result<(), Stop> {
+    match form {
+        Form::Plain => plain(reloaded, console)?,
+        Form::Json => json(reloaded, &mut console.out)?,
     }
-    Ok(verdict(&reloaded)?)
+    Ok(verdict(reloaded)?)
 }
 
 /// Whether all is well. An outcome of a later version is for the server to be judged by the errors it found.
@@ -75,9 +93,35 @@ fn partial(reloaded: &Reloaded) -> Failure {
 
 fn plain(reloaded: &Reloaded, console: &mut Console) -> io::Result<()> {
     reloaded.diagnostics.iter().try_for_each(|diagnostic| print(&found(diagnostic), console))?;
-    let Reloaded { outcome, generation, rules, .. } = reloaded;
+    let Reloaded { outcome, generation, rules, duration, pinned, .. } = reloaded;
+    let changes =
+        [("added", &reloaded.added), ("removed", &reloaded.removed), ("changed", &reloaded.changed)];
+    for (word, ids) in changes {
+        let would = if outcome == "refused" { "would be " } else { "" };
+        tell_ids(&format!("{would}{word}"), ids, console)?;
+    }
+    for file in reloaded.files.iter().filter(|file| file.status != "applied") {
+        writeln!(console.out, "{}: {}", printable(&file.path), printable(&file.status))?;
+    }
     let rules = counted(usize::try_from(*rules).unwrap_or(usize::MAX), "rule");
-    writeln!(console.out, "{}: {rules}, generation {generation}", printable(outcome))
+    let took = if *duration > 0 { format!(", in {}", super::span(*duration)) } else { String::new() };
+    let pinned = match pinned {
+        0 => String::new(),
+        number => format!(", pinned to generation {number} until the files change"),
+    };
+    writeln!(console.out, "{}: {rules}, generation {generation}{took}{pinned}", printable(outcome))
+}
+
+/// `added: a, b and 3 more`.
+fn tell_ids(word: &str, ids: &[String], console: &mut Console) -> io::Result<()> {
+    const NAMED_MAX: usize = 10;
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let more = ids.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let ids: Vec<_> = ids.iter().take(NAMED_MAX).map(|id| printable(id)).collect();
+    writeln!(console.out, "{word}: {}{more}", ids.join(", "))
 }
 
 fn json(reloaded: &Reloaded, out: &mut dyn Write) -> io::Result<()> {
@@ -88,10 +132,29 @@ fn json(reloaded: &Reloaded, out: &mut dyn Write) -> io::Result<()> {
         generation: u64,
         rules: u64,
         refusal: Option<&'a str>,
+        trigger: &'a str,
+        duration: f64,
+        added: &'a [String],
+        removed: &'a [String],
+        changed: &'a [String],
+        pinned: Option<u64>,
+        files: Vec<File<'a>>,
         diagnostics: Vec<Finding<'a>>,
+    }
+    #[derive(Serialize)]
+    struct File<'a> {
+        path: &'a str,
+        status: &'a str,
     }
     let all = All {
         schema_version: SCHEMA_VERSION,
+        trigger: &reloaded.trigger,
+        duration: reloaded.duration as f64 / 1e9,
+        added: &reloaded.added,
+        removed: &reloaded.removed,
+        changed: &reloaded.changed,
+        pinned: Some(reloaded.pinned).filter(|number| *number > 0),
+        files: reloaded.files.iter().map(|file| File { path: &file.path, status: &file.status }).collect(),
         outcome: &reloaded.outcome,
         generation: reloaded.generation,
         rules: reloaded.rules,
@@ -124,6 +187,7 @@ mod tests {
             rules: 5,
             diagnostics: severities.iter().map(diagnostic).collect(),
             refusal: refusal.into(),
+            ..Reloaded::default()
         }
     }
 
@@ -200,7 +264,7 @@ mod tests {
           hint:  mend what is wrong, and reload again
         ");
         let json = |reloaded| written(|console| json(&reloaded, &mut console.out), console(100));
-        insta::assert_snapshot!(json(reloaded("partial", "", &["error"])), @r#"{"schema_version":1,"outcome":"partial","generation":3,"rules":5,"refusal":null,"diagnostics":[{"severity":"error","message":"there is no aggregation `meen`\u001b[2J","path":"rules/a.yaml","line":2,"column":10,"excerpt":"  - { agg: meen }","hint":"did you mean `mean`?"}]}"#);
-        insta::assert_snapshot!(json(reloaded("refused", "so many", &[])), @r#"{"schema_version":1,"outcome":"refused","generation":3,"rules":5,"refusal":"so many","diagnostics":[]}"#);
+        insta::assert_snapshot!(json(reloaded("partial", "", &["error"])), @r#"{"schema_version":1,"outcome":"partial","generation":3,"rules":5,"refusal":null,"trigger":"","duration":0.0,"added":[],"removed":[],"changed":[],"pinned":null,"files":[],"diagnostics":[{"severity":"error","message":"there is no aggregation `meen`\u001b[2J","path":"rules/a.yaml","line":2,"column":10,"excerpt":"  - { agg: meen }","hint":"did you mean `mean`?"}]}"#);
+        insta::assert_snapshot!(json(reloaded("refused", "so many", &[])), @r#"{"schema_version":1,"outcome":"refused","generation":3,"rules":5,"refusal":"so many","trigger":"","duration":0.0,"added":[],"removed":[],"changed":[],"pinned":null,"files":[],"diagnostics":[]}"#);
     }
 }

@@ -55,6 +55,7 @@ fn help_says_what_there_is() {
       reload       The same as `rules reload`
       info         How the server is
       storage      What the server stores, where, and in how many bytes a sample
+      check        Check everything in a folder: the configuration, rules, scripts and tests
       context      Remember servers by name [aliases: contexts, ctx]
       completions  Print the completions of a shell
       man          Print the manual pages of all commands, or write them into a folder

@@ -1,4 +1,4 @@
-//! Sending, ramps, queries, browsing, watching, rules, contexts and the frame of the tool: every command runs in this process, against a
+//! Sending, ramps, queries, browsing, watching, rules and their tools, contexts and the frame of the tool: every command runs in this process, against a
 //! real server on the loopback; only what is about the process itself runs the executable.
 
 mod browse;
@@ -10,3 +10,4 @@ mod ramp;
 mod rules;
 mod send;
 mod site;
+mod tools;

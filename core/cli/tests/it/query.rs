@@ -99,7 +99,7 @@ fn help_says_what_there_is_to_ask() {
           --no-graph              Draw none
           --plot <STYLE>          What a plot is made of; braille if the locale is UTF-8 [possible
                                   values: braille, blocks, ascii]
-          --watch [<TIME>]        Ask again and again, every 2s or as said; Ctrl-C ends
+      -w, --watch [<TIME>]        Ask again and again, every 2s or as said; Ctrl-C ends
           --limit-series <COUNT>  Refuse to answer if more series match
           --limit-points <COUNT>  Refuse to answer with more values
 

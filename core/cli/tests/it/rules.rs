@@ -28,6 +28,10 @@ fn rules_are_checked_without_a_server() {
     insta::assert_snapshot!(check("rules check"), @"
     Ok
     --- out
+    warning: no test names rule `foo_high`
+     --> FOLDER/rules/good.yaml:2
+      = hint: write one into `good_test.yaml` beside it; `sereno rules schema tests` tells its form
+
     1 rule in 1 file and 1 script: good
     --- err
     ");
@@ -43,6 +47,10 @@ fn rules_are_checked_without_a_server() {
     2 |   - { id: bar_high, metric: bar, agg: meen, window: 15s, limit: 10 }
       |                                       ^^^^
       = hint: did you mean `mean`?
+
+    warning: no test names rule `foo_high`
+     --> FOLDER/rules/good.yaml:2
+      = hint: write one into `good_test.yaml` beside it; `sereno rules schema tests` tells its form
 
     --- err
     error: the check found 1 error; 1 rule is good

@@ -151,6 +151,7 @@ fn plot(view: &View<'_>, args: &Args, console: &Console) -> Vec<String> {
     let marked = !console.utf8 || (!console.color && lines.len() > 1);
     plot::draw(&Plot {
         lines: &lines,
+        bands: &[],
         period: plan.start.map(|start| (start.nanos(), plan.end.nanos())),
         gap: gap(view),
         unit: if name.is_empty() { plan.unit("") } else { Unit::of(&name, plan.value_name()) },
