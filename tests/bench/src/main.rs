@@ -10,6 +10,8 @@
 mod idle;
 mod load;
 mod process;
+mod rules;
+mod rules_load;
 mod servers;
 mod storage;
 mod v1;
@@ -28,6 +30,12 @@ fn main() -> ExitCode {
             seconds.parse().map_err(io::Error::other).and_then(|s| v1::run(Duration::from_secs(s)))
         }
         ["idle"] => idle::run(Duration::from_secs(30)),
+        ["rules", "load"] => rules_load::run(),
+        ["rules"] => rules::run("all").unwrap_or(Ok(())),
+        ["rules", part] => match rules::run(part) {
+            Some(outcome) => outcome,
+            None => return usage(),
+        },
         ["storage"] => storage::run("all").unwrap_or(Ok(())),
         ["storage", part] => match storage::run(part) {
             Some(outcome) => outcome,
@@ -64,6 +72,7 @@ fn cli(words: &[&str]) -> ExitCode {
 fn usage() -> ExitCode {
     eprintln!(
         "usage: sereno-bench v1 [SECONDS] | v2 [ingest|latency|query|lines|overload|crowd|all] | idle | \
+         rules [yaml|script|instances|steady|load|all] | \
          storage [sizes|append|memory|select|queries|ready|all]"
     );
     ExitCode::from(2)

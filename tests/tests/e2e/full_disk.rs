@@ -13,7 +13,8 @@ use sereno_tests::traffic::{Answers, Client};
 use sereno_tests::until;
 
 const CONNECTIONS: usize = 4;
-const DISK_MEBIBYTES: u32 = 16;
+/// Room for what the test is about, and for the states of rules, which set theirs aside first.
+const DISK_MEBIBYTES: u32 = 20;
 /// A disk that is full is noticed by the next sample that finds no room. The room that the log has set aside may take
 /// some first.
 const NOTICED_WITHIN: Duration = Duration::from_secs(10);
