@@ -24,6 +24,10 @@ const MISSED_MAX: u32 = 2;
 
 /// What a monitor is told.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most are events, and a box would cost each of them an allocation"
+)]
 pub enum Notice {
     /// The alerts that fire; the first, if it was asked for. Everything after it comes as events.
     Snapshot(Snapshot),

@@ -7,8 +7,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sereno_delivery::Handler;
+use sereno_model::{Confirmations, Outgoing};
 use sereno_plugin::supervise::InputHost;
-use sereno_rules::{Context, Outcome, Report, Rules};
+use sereno_rules::{Context, Outcome, Report, Rules, Trigger};
 use sereno_runtime::{Clock, Disk, Metrics, Queue, Shutdown, Tasks, threads};
 use sereno_storage::{OpenError, Store};
 use tokio::net::TcpListener;
@@ -124,12 +125,15 @@ impl Server {
 
         let notifications = Queue::bounded("notification_messages", config.delivery.queue_len_max, &metrics);
         let log = notification_log.unwrap_or_else(|| config.storage.directory.join("notifications.jsonl"));
+        let confirmations = Confirmations::new(sinks.iter().map(|sink| sink.name.clone()));
         // Reads the end of the log of notifications.
         let handler = tokio::task::block_in_place(|| {
             let (inbox, disk, clock) = (notifications.clone(), disk.clone(), clock.clone());
-            Handler::new(&config.delivery, inbox, log, disk, clock, sinks, &metrics)
+            let confirmed = confirmations.clone();
+            Handler::new(&config.delivery, inbox, confirmed, log, disk, clock, sinks, &metrics)
         });
-        let rules = start_rules(&config, &store, &clock, &disk, notifications, &metrics).await?;
+        let rules =
+            start_rules(&config, &store, &clock, &disk, notifications, confirmations, &metrics).await?;
 
         let stops = Stops::default();
         let jobs = Queue::bounded("queries", config.server.query_queue_len_max, &metrics);
@@ -196,7 +200,7 @@ impl Server {
             }
         }
         let rules = self.rules.clone();
-        let report = tokio::task::spawn_blocking(move || rules.reload(true)).await;
+        let report = tokio::task::spawn_blocking(move || rules.reload_as(Trigger::Signal.into(), true)).await;
         // A change logs its own outcome.
         if let Ok(Some(Report { outcome: Outcome::Unchanged, .. })) = report {
             info!("Nothing to reload: rules and scripts are unchanged.");
@@ -420,7 +424,8 @@ async fn start_rules(
     store: &Store,
     clock: &Arc<dyn Clock>,
     disk: &Arc<dyn Disk>,
-    notifications: Queue<sereno_model::Notification>,
+    notifications: Queue<Outgoing>,
+    confirmations: Confirmations,
     metrics: &Metrics,
 ) -> Result<Rules, StartError> {
     let context = Context {
@@ -428,8 +433,10 @@ async fn start_rules(
         clock: clock.clone(),
         disk: disk.clone(),
         notifications,
+        confirmations,
         metrics: metrics.clone(),
         limits: config.scripts.limits,
+        directory: Some(config.storage.directory.join("rules")),
     };
     let rules = config.rules.clone();
     Ok(tokio::task::spawn_blocking(move || Rules::start(&rules, context))

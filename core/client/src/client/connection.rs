@@ -75,6 +75,8 @@ pub(super) enum Kind {
     Short,
     /// Worth a word when nobody waits for the answer any more.
     Cancellable,
+    /// The same, and it may carry files.
+    Files,
 }
 
 impl Connection {
@@ -113,7 +115,10 @@ impl Connection {
     /// Sends a request, and gives what its answer will come in.
     pub(super) async fn ask(self: &Arc<Self>, body: request::Body) -> Result<Replies, ClientError> {
         let kind = match body {
-            request::Body::Query(_) => Kind::Cancellable,
+            request::Body::EvaluateRules(_) | request::Body::ReplayRule(_) | request::Body::PlanRules(_) => {
+                Kind::Files
+            }
+            request::Body::Query(_) | request::Body::ExplainRule(_) => Kind::Cancellable,
             _ => Kind::Short,
         };
         self.send(kind, |id, out| put_frame(out, &Request { id, body: Some(body) })).await
@@ -129,7 +134,7 @@ impl Connection {
         let answer = shared.timeouts.answer;
         let seat = match kind {
             Kind::Write => None,
-            Kind::Short | Kind::Cancellable => {
+            Kind::Short | Kind::Cancellable | Kind::Files => {
                 let seat = Arc::clone(&shared.seats).acquire_owned();
                 let seat = within(&shared.address, answer, Waiting::Answer, seat).await?;
                 Some(seat.map_err(|_| shared.failure().unwrap_or_else(|| shared.closed()))?)
@@ -200,7 +205,7 @@ impl Shared {
         put: impl FnOnce(u64, &mut Vec<u8>),
     ) -> Result<u64, ClientError> {
         let limit = match kind {
-            Kind::Write => self.limits.write_bytes_max,
+            Kind::Write | Kind::Files => self.limits.write_bytes_max,
             Kind::Short | Kind::Cancellable => self.limits.request_bytes_max,
         };
         let mut state = self.lock();
@@ -243,7 +248,7 @@ impl Shared {
         // Its seat stays taken: the server still works on it.
         let Some(pending) = state.pending.get_mut(&id) else { return };
         pending.replies = None;
-        if kind == Kind::Cancellable {
+        if matches!(kind, Kind::Cancellable | Kind::Files) {
             let cancel = request::Body::Cancel(Cancel { request: id });
             let own = state.next_id;
             state.next_id += 1;
@@ -364,7 +369,7 @@ impl Replies {
         let shared = &self.connection.shared;
         let waiting = match self.kind {
             Kind::Write => Waiting::Acknowledgement,
-            Kind::Short | Kind::Cancellable => Waiting::Answer,
+            Kind::Short | Kind::Cancellable | Kind::Files => Waiting::Answer,
         };
         let response = within(&shared.address, shared.timeouts.answer, waiting, self.receiver.recv()).await;
         match response {

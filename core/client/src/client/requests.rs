@@ -4,17 +4,22 @@ use std::time::Duration;
 
 use sereno_protocol::v2::messages::request::Body;
 use sereno_protocol::v2::messages::{
-    Alerts, Busiest, GetBusiest, GetInfo, GetStorage, Info, LabelCount, ListAlerts, ListLabels, ListRules,
-    ListSeries, Ping, Query, Reload, Reloaded, Rules, Storage, Written, response,
+    Alerts, Busiest, DiffGenerations, EvaluateRules, ExplainRule, ForgetAlerts, GetBusiest, GetInfo,
+    GetStorage, Info, LabelCount, ListAlerts, ListGenerations, ListLabels, ListRules, ListSeries, PauseRule,
+    Ping, PlanRules, Query, Reload, Reloaded, ReplayRule, ResumeRule, Rollback, Rules, ShowRule, Storage,
+    Written, response,
 };
 use sereno_protocol::v2::write::{Definition, Times, WriteFrame};
 use tokio::time::Instant;
 
-use super::connection::Kind;
+use super::connection::{Kind, Replies};
 use super::{Client, Parts};
 use crate::answer::{Answer, Collector};
 use crate::batch::{Batch, BatchTimes};
 use crate::error::ClientError;
+
+/// No report is longer than this.
+const DOCUMENT_BYTES_MAX: usize = 256 << 20;
 
 impl Client {
     /// How long a round trip takes.
@@ -102,13 +107,17 @@ impl Client {
     /// # Errors
     /// [`ClientError`]
     pub async fn rules(&self, globs: Vec<String>) -> Result<Rules, ClientError> {
-        let mut replies = self.0.ask(Body::ListRules(ListRules { rules: globs })).await?;
+        let replies = self.0.ask(Body::ListRules(ListRules { rules: globs })).await?;
+        self.all_rules(replies).await
+    }
+
+    async fn all_rules(&self, mut replies: Replies) -> Result<Rules, ClientError> {
         let mut all = Rules::default();
         while let Some(body) = replies.next().await? {
             let response::Body::Rules(part) = body else { return Err(self.0.unexpected()) };
             all.rules.extend(part.rules);
             all.diagnostics.extend(part.diagnostics);
-            all.generation = part.generation;
+            (all.generation, all.pinned) = (part.generation, part.pinned);
         }
         Ok(all)
     }
@@ -118,7 +127,11 @@ impl Client {
     /// # Errors
     /// [`ClientError`]
     pub async fn alerts(&self, request: ListAlerts) -> Result<Alerts, ClientError> {
-        let mut replies = self.0.ask(Body::ListAlerts(request)).await?;
+        let replies = self.0.ask(Body::ListAlerts(request)).await?;
+        self.all_alerts(replies).await
+    }
+
+    async fn all_alerts(&self, mut replies: Replies) -> Result<Alerts, ClientError> {
         let mut all = Alerts::default();
         while let Some(body) = replies.next().await? {
             let response::Body::Alerts(part) = body else { return Err(self.0.unexpected()) };
@@ -135,6 +148,113 @@ impl Client {
         let reloaded =
             |body| if let response::Body::Reloaded(reloaded) = body { Some(reloaded) } else { None };
         self.one(Body::Reload(Reload { allow_removal }), reloaded).await
+    }
+
+    /// Everything about a rule: a report in JSON, as are those of the requests below.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn show_rule(&self, rule: String) -> Result<Vec<u8>, ClientError> {
+        self.document(Body::ShowRule(ShowRule { rule })).await
+    }
+
+    /// What rules give at one tick, those of the server or of files; it has no effect.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn evaluate_rules(&self, request: EvaluateRules) -> Result<Vec<u8>, ClientError> {
+        self.document(Body::EvaluateRules(request)).await
+    }
+
+    /// What a rule would have told over a period; it has no effect.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn replay_rule(&self, request: ReplayRule) -> Result<Vec<u8>, ClientError> {
+        self.document(Body::ReplayRule(request)).await
+    }
+
+    /// Why a rule decided as it did.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn explain_rule(&self, request: ExplainRule) -> Result<Vec<u8>, ClientError> {
+        self.document(Body::ExplainRule(request)).await
+    }
+
+    /// What files would mean for the rules of the server; it has no effect.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn plan_rules(&self, request: PlanRules) -> Result<Vec<u8>, ClientError> {
+        self.document(Body::PlanRules(request)).await
+    }
+
+    /// The stored generations of the rules.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn generations(&self) -> Result<Vec<u8>, ClientError> {
+        self.document(Body::ListGenerations(ListGenerations {})).await
+    }
+
+    /// What is different between two generations of the rules; 0 is the active one.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn diff_generations(&self, a: u64, b: u64) -> Result<Vec<u8>, ClientError> {
+        self.document(Body::DiffGenerations(DiffGenerations { a, b })).await
+    }
+
+    /// Makes a stored generation of the rules active. The files stay as they are, and are not read until they change.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn rollback(&self, generation: u64) -> Result<Reloaded, ClientError> {
+        let reloaded =
+            |body| if let response::Body::Reloaded(reloaded) = body { Some(reloaded) } else { None };
+        self.one(Body::Rollback(Rollback { generation }), reloaded).await
+    }
+
+    /// Lets rules rest until a time; gives them.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn pause_rule(&self, request: PauseRule) -> Result<Rules, ClientError> {
+        let replies = self.0.ask(Body::PauseRule(request)).await?;
+        self.all_rules(replies).await
+    }
+
+    /// Ends the rest of rules, by id or glob; gives them.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn resume_rule(&self, rule: String) -> Result<Rules, ClientError> {
+        let replies = self.0.ask(Body::ResumeRule(ResumeRule { rule })).await?;
+        self.all_rules(replies).await
+    }
+
+    /// Ends the instances that match, `rule{label="v"}`; gives what they were.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn forget_alerts(&self, selector: String) -> Result<Alerts, ClientError> {
+        let replies = self.0.ask(Body::ForgetAlerts(ForgetAlerts { selector })).await?;
+        self.all_alerts(replies).await
+    }
+
+    /// A report, put together from its parts.
+    async fn document(&self, body: Body) -> Result<Vec<u8>, ClientError> {
+        let mut replies = self.0.ask(body).await?;
+        let mut json = Vec::new();
+        while let Some(body) = replies.next().await? {
+            let response::Body::Document(part) = body else { return Err(self.0.unexpected()) };
+            if json.len() + part.json.len() > DOCUMENT_BYTES_MAX {
+                return Err(self.0.unexpected());
+            }
+            json.extend(part.json);
+        }
+        Ok(json)
     }
 
     /// Which metrics bring the most samples.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use prost::Message;
 use sereno_client::messages::{
-    Alert, Alerts, Chunk, Code, Column, Diagnostic, Error, Info, LabelCount, LabelsPart, ListAlerts,
-    ListLabels, ListSeries, Pong, Query, QueryEnd, QueryHead, QueryPart, Response, RuleStatus, Rules,
-    SeriesPart, request, response,
+    Alert, Alerts, Chunk, Code, Column, Diagnostic, Document, Error, File, Info, LabelCount, LabelsPart,
+    ListAlerts, ListLabels, ListSeries, PlanRules, Pong, Query, QueryEnd, QueryHead, QueryPart, Response,
+    RuleStatus, Rules, SeriesPart, request, response,
 };
 use sereno_client::{Batch, Client, ClientError, Group, Options, Timeouts, Waiting};
 use sereno_model::{SeriesKey, Timestamp};
@@ -253,8 +253,8 @@ async fn long_lists_of_rules_and_alerts_come_in_parts() {
         let part = Rules { rules: rule("a"), generation: 3, ..Rules::default() };
         peer.part(id, response::Body::Rules(part)).await?;
         let diagnostics = vec![Diagnostic::default()];
-        peer.answer(id, response::Body::Rules(Rules { rules: rule("b"), generation: 3, diagnostics }))
-            .await?;
+        let part = Rules { rules: rule("b"), generation: 3, diagnostics, pinned: 2 };
+        peer.answer(id, response::Body::Rules(part)).await?;
         let (id, _) = peer.request().await?;
         let alert = |rule: &str| vec![Alert { rule: rule.into(), ..Alert::default() }];
         peer.part(id, response::Body::Alerts(Alerts { alerts: alert("a") })).await?;
@@ -264,9 +264,32 @@ async fn long_lists_of_rules_and_alerts_come_in_parts() {
     .await;
     let rules = client.rules(Vec::new()).await.unwrap();
     assert_eq!(rules.rules.iter().map(|rule| rule.id.as_str()).collect::<String>(), "ab");
-    assert_eq!((rules.generation, rules.diagnostics.len()), (3, 1));
+    assert_eq!((rules.generation, rules.diagnostics.len(), rules.pinned), (3, 1, 2));
     let alerts = client.alerts(ListAlerts::default()).await.unwrap().alerts;
     assert_eq!(alerts.iter().map(|alert| alert.rule.as_str()).collect::<String>(), "ab");
+}
+
+#[tokio::test]
+async fn a_report_is_put_together_from_its_parts() {
+    let client = client_of(async |mut peer: Peer| {
+        let (id, request) = peer.request().await?;
+        // Longer than other requests may be.
+        assert!(matches!(request, request::Body::PlanRules(plan) if plan.files[0].text.len() == 70 << 10));
+        let part = |json: &str| {
+            response::Body::Document(Document { kind: "plan".into(), json: json.as_bytes().to_vec() })
+        };
+        peer.part(id, part(r#"{"a":"#)).await?;
+        peer.answer(id, part("1}")).await?;
+        let (id, _) = peer.request().await?;
+        peer.part(id, part("{")).await?;
+        peer.answer(id, pong(1)).await?;
+        peer.until_gone().await
+    })
+    .await;
+    let file = File { path: "rules/a.yaml".into(), text: "x".repeat(70 << 10), ..File::default() };
+    let plan = client.plan_rules(PlanRules { files: vec![file] }).await.unwrap();
+    assert_eq!(plan, br#"{"a":1}"#);
+    assert!(matches!(client.show_rule("a".into()).await, Err(ClientError::Unexpected { .. })));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ pub struct Request {
     pub id: u64,
     #[prost(
         oneof = "request::Body",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27"
     )]
     pub body: ::core::option::Option<request::Body>,
 }
@@ -43,6 +43,28 @@ pub mod request {
         Reload(super::Reload),
         #[prost(message, tag = "15")]
         GetBusiest(super::GetBusiest),
+        #[prost(message, tag = "17")]
+        ShowRule(super::ShowRule),
+        #[prost(message, tag = "18")]
+        EvaluateRules(super::EvaluateRules),
+        #[prost(message, tag = "19")]
+        ReplayRule(super::ReplayRule),
+        #[prost(message, tag = "20")]
+        ExplainRule(super::ExplainRule),
+        #[prost(message, tag = "21")]
+        PlanRules(super::PlanRules),
+        #[prost(message, tag = "22")]
+        ListGenerations(super::ListGenerations),
+        #[prost(message, tag = "23")]
+        DiffGenerations(super::DiffGenerations),
+        #[prost(message, tag = "24")]
+        Rollback(super::Rollback),
+        #[prost(message, tag = "25")]
+        PauseRule(super::PauseRule),
+        #[prost(message, tag = "26")]
+        ResumeRule(super::ResumeRule),
+        #[prost(message, tag = "27")]
+        ForgetAlerts(super::ForgetAlerts),
     }
 }
 /// What a server answers. Responses to different requests come in any order; those to one request in theirs.
@@ -56,7 +78,7 @@ pub struct Response {
     pub more: bool,
     #[prost(
         oneof = "response::Body",
-        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
+        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
     )]
     pub body: ::core::option::Option<response::Body>,
 }
@@ -92,6 +114,8 @@ pub mod response {
         Reloaded(super::Reloaded),
         #[prost(message, tag = "16")]
         Busiest(super::Busiest),
+        #[prost(message, tag = "17")]
+        Document(super::Document),
     }
 }
 /// Why there is no answer.
@@ -519,6 +543,9 @@ pub struct Monitor {
     /// `firing`, `resolved` …; empty: all.
     #[prost(string, repeated, tag = "8")]
     pub kinds: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether rules that only run along (`mode: shadow`) are to be heard too. A rule that is named by its id is heard.
+    #[prost(bool, tag = "10")]
+    pub shadow: bool,
 }
 /// A place in the stream of notifications.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -570,7 +597,7 @@ pub struct Event {
     /// The same for the same event, however often it comes.
     #[prost(string, tag = "3")]
     pub event_id: ::prost::alloc::string::String,
-    /// `firing escalated deescalated reminder resolved closed`, and what later versions add.
+    /// `firing escalated deescalated reminder resolved closed stale flapping`, and what later versions add.
     #[prost(string, tag = "4")]
     pub kind: ::prost::alloc::string::String,
     #[prost(string, tag = "5")]
@@ -598,6 +625,44 @@ pub struct Event {
     /// Of the rules.
     #[prost(uint64, tag = "14")]
     pub generation: u64,
+    /// The level before, for `escalated` and `deescalated`.
+    #[prost(string, tag = "17")]
+    pub previous: ::prost::alloc::string::String,
+    /// Which episode of the instance it is, from 1.
+    #[prost(uint64, tag = "18")]
+    pub episode: u64,
+    /// The worst value of the whole episode, and its tick in nanoseconds since the epoch.
+    #[prost(double, optional, tag = "19")]
+    pub peak: ::core::option::Option<f64>,
+    #[prost(sint64, optional, tag = "20")]
+    pub peak_at: ::core::option::Option<i64>,
+    /// How many samples the value was taken from, where that was looked at.
+    #[prost(double, optional, tag = "21")]
+    pub samples: ::core::option::Option<f64>,
+    /// Attributes that the rule gives: name, value, name, value …
+    #[prost(string, repeated, tag = "22")]
+    pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where to read what to do.
+    #[prost(string, tag = "23")]
+    pub runbook: ::prost::alloc::string::String,
+    /// The rule that mutes it.
+    #[prost(string, tag = "24")]
+    pub suppressed_by: ::prost::alloc::string::String,
+    /// There is no data at this tick.
+    #[prost(bool, tag = "25")]
+    pub stale: bool,
+    /// The instance begins to fire too often.
+    #[prost(bool, tag = "26")]
+    pub flapping: bool,
+    /// The rule only runs along.
+    #[prost(bool, tag = "27")]
+    pub shadow: bool,
+    /// It was decided long after its tick.
+    #[prost(bool, tag = "28")]
+    pub late: bool,
+    /// It was told before it was durable: after a crash it may come again, or not be known.
+    #[prost(bool, tag = "29")]
+    pub undurable: bool,
 }
 /// Notifications are missing here: this monitor read too slowly, or the server does not remember its position.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -736,8 +801,11 @@ pub struct Rules {
     /// What is wrong with the files, if anything. With the last part.
     #[prost(message, repeated, tag = "3")]
     pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+    /// The stored generation that was rolled back to and stays until the files change; 0 if there is none.
+    #[prost(uint64, tag = "4")]
+    pub pinned: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RuleStatus {
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
@@ -754,7 +822,7 @@ pub struct RuleStatus {
     pub window: u64,
     #[prost(uint64, tag = "6")]
     pub every: u64,
-    /// `ok waiting unmatched stale error off`, and what later versions add.
+    /// `ok waiting unmatched stale error limited quarantined paused off`, and what later versions add.
     #[prost(string, tag = "7")]
     pub health: ::prost::alloc::string::String,
     /// The last error.
@@ -777,8 +845,49 @@ pub struct RuleStatus {
     /// The limit, as it is written.
     #[prost(string, tag = "15")]
     pub limit: ::prost::alloc::string::String,
+    /// Series that it read at the last tick.
+    #[prost(uint64, tag = "16")]
+    pub matched: u64,
+    /// Instances whose condition holds, but not for long enough.
+    #[prost(uint64, tag = "17")]
+    pub pending: u64,
+    /// Ticks that were not evaluated, by reason; each since the server started.
+    #[prost(message, repeated, tag = "18")]
+    pub missed: ::prost::alloc::vec::Vec<Missed>,
+    /// Nanoseconds since the epoch; absent if none is planned.
+    #[prost(sint64, optional, tag = "19")]
+    pub next_tick: ::core::option::Option<i64>,
+    /// Absent unless it is paused.
+    #[prost(message, optional, tag = "20")]
+    pub pause: ::core::option::Option<Pause>,
+    /// Steps of scripts, and samples read, at the last tick.
+    #[prost(uint64, tag = "21")]
+    pub operations: u64,
+    #[prost(uint64, tag = "22")]
+    pub samples: u64,
+    /// `live shadow off`.
+    #[prost(string, tag = "23")]
+    pub mode: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Missed {
+    /// `behind`, `unobserved`, `down`, and what later versions add.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub ticks: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pause {
+    /// Nanoseconds since the epoch.
+    #[prost(sint64, tag = "1")]
+    pub until: i64,
+    #[prost(string, tag = "2")]
+    pub comment: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub who: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListAlerts {
     /// By id or glob; empty: all.
     #[prost(string, repeated, tag = "1")]
@@ -786,6 +895,12 @@ pub struct ListAlerts {
     /// This level and above; empty: all.
     #[prost(string, tag = "2")]
     pub level: ::prost::alloc::string::String,
+    /// `pending`, `firing`, `recovering`; empty: those that fire, recovering ones among them.
+    #[prost(string, repeated, tag = "3")]
+    pub states: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Labels of instances; all must match.
+    #[prost(message, repeated, tag = "4")]
+    pub matchers: ::prost::alloc::vec::Vec<Matcher>,
 }
 /// In order of rules and instances. Very many come in several parts.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -802,16 +917,48 @@ pub struct Alert {
     pub instance: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, tag = "3")]
     pub level: ::prost::alloc::string::String,
-    /// `firing`, and what later versions add.
+    /// `pending firing recovering`, and what later versions add.
     #[prost(string, tag = "4")]
     pub state: ::prost::alloc::string::String,
-    /// Nanoseconds since the epoch.
+    /// When this episode began to fire, or to be pending; nanoseconds since the epoch.
     #[prost(sint64, tag = "5")]
     pub since: i64,
     #[prost(double, optional, tag = "6")]
     pub value: ::core::option::Option<f64>,
     #[prost(string, tag = "7")]
     pub message: ::prost::alloc::string::String,
+    /// There is no data any more by which to see whether it still should fire.
+    #[prost(bool, tag = "8")]
+    pub stale: bool,
+    /// It begins to fire too often.
+    #[prost(bool, tag = "9")]
+    pub flapping: bool,
+    /// The rule that mutes it.
+    #[prost(string, tag = "10")]
+    pub suppressed_by: ::prost::alloc::string::String,
+    /// The level before the last change of the level.
+    #[prost(string, tag = "11")]
+    pub previous: ::prost::alloc::string::String,
+    /// Which episode of the instance it is, from 1.
+    #[prost(uint64, tag = "12")]
+    pub episode: u64,
+    /// Attributes that the rule gives: name, value, name, value …
+    #[prost(string, repeated, tag = "13")]
+    pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where to read what to do.
+    #[prost(string, tag = "14")]
+    pub runbook: ::prost::alloc::string::String,
+    /// The worst value of the episode, and its tick in nanoseconds since the epoch.
+    #[prost(double, optional, tag = "15")]
+    pub peak: ::core::option::Option<f64>,
+    #[prost(sint64, optional, tag = "16")]
+    pub peak_at: ::core::option::Option<i64>,
+    /// The rule only runs along.
+    #[prost(bool, tag = "17")]
+    pub shadow: bool,
+    /// When it will fire (`pending`) or be resolved (`recovering`) if nothing changes; nanoseconds since the epoch.
+    #[prost(sint64, optional, tag = "18")]
+    pub due: ::core::option::Option<i64>,
 }
 /// Read all rules and scripts again, now. Answered when it is done.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -834,6 +981,32 @@ pub struct Reloaded {
     /// Why it was refused.
     #[prost(string, tag = "5")]
     pub refusal: ::prost::alloc::string::String,
+    /// `start watch poll signal request rollback`, and what later versions add.
+    #[prost(string, tag = "6")]
+    pub trigger: ::prost::alloc::string::String,
+    /// From the trigger to the swap, in nanoseconds.
+    #[prost(uint64, tag = "7")]
+    pub duration: u64,
+    /// What it meant for the rules, or would have meant; ids, at most 1,000 of each.
+    #[prost(string, repeated, tag = "8")]
+    pub added: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "9")]
+    pub removed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "10")]
+    pub changed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// See Rules.
+    #[prost(uint64, tag = "11")]
+    pub pinned: u64,
+    #[prost(message, repeated, tag = "12")]
+    pub files: ::prost::alloc::vec::Vec<FileStatus>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileStatus {
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// `applied kept removed`, and what later versions add.
+    #[prost(string, tag = "2")]
+    pub status: ::prost::alloc::string::String,
 }
 /// Which metrics bring the most samples.
 /// At most 1,000.
@@ -858,6 +1031,135 @@ pub struct Busy {
     /// Those that brought any in that minute.
     #[prost(uint64, tag = "3")]
     pub series: u64,
+}
+/// An answer whose shape is that of a report, in JSON. It is cut into parts anywhere; put them together in their order.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Document {
+    /// `rule evaluated replay explanation plan generations difference`, and what later versions add.
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// UTF-8. An object that has a `schema_version`, which counts up when a program could trip over a change.
+    #[prost(bytes = "vec", tag = "2")]
+    pub json: ::prost::alloc::vec::Vec<u8>,
+}
+/// A rule file or a script, as it would be on the server's disk. Requests with files may be as long as a Write.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct File {
+    /// For messages and, for a script, its place: below the folder of scripts, like `rules/odd.rhai`.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub script: bool,
+}
+/// Everything about a rule: what it says, its instances, how it fares. The answer is a Document `rule`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShowRule {
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+}
+/// Evaluates rules once, without any effect. The answer is a Document `evaluated`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EvaluateRules {
+    /// By id or glob; empty: all of the files. Without files, active rules.
+    #[prost(string, repeated, tag = "1")]
+    pub rules: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Stand in for what is active; scripts that are not among them are those of the server.
+    #[prost(message, repeated, tag = "2")]
+    pub files: ::prost::alloc::vec::Vec<File>,
+    /// The tick, in nanoseconds since the epoch; absent: now.
+    #[prost(sint64, optional, tag = "3")]
+    pub at: ::core::option::Option<i64>,
+}
+/// Runs a rule over stored history, without any effect. The answer is a Document `replay`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReplayRule {
+    /// The rule's id. With files: which of their rules; empty if they have one.
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub files: ::prost::alloc::vec::Vec<File>,
+    /// The period [start, end), in nanoseconds since the epoch.
+    #[prost(sint64, tag = "3")]
+    pub start: i64,
+    #[prost(sint64, tag = "4")]
+    pub end: i64,
+    /// Whether to compare with what the active rule of the same id has told.
+    #[prost(bool, tag = "5")]
+    pub against_live: bool,
+    /// Only this instance: name, value, name, value …; empty: all.
+    #[prost(string, repeated, tag = "6")]
+    pub instance: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Why a rule decided as it did. The answer is a Document `explanation`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainRule {
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+    /// Name, value, name, value …; those that are not named are open. Empty: the instance that is worst.
+    #[prost(string, repeated, tag = "2")]
+    pub instance: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Nanoseconds since the epoch; absent: the last one.
+    #[prost(sint64, optional, tag = "3")]
+    pub tick: ::core::option::Option<i64>,
+    /// Whether to evaluate again over what is stored now.
+    #[prost(bool, tag = "4")]
+    pub rerun: bool,
+}
+/// What files would mean for the rules of the server. The answer is a Document `plan`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanRules {
+    /// All that there would be; scripts only if there are any among them, else those of the server stay.
+    #[prost(message, repeated, tag = "1")]
+    pub files: ::prost::alloc::vec::Vec<File>,
+}
+/// The stored generations of the rules, the newest first. The answer is a Document `generations`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListGenerations {}
+/// What is different between two of them. The answer is a Document `difference`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DiffGenerations {
+    #[prost(uint64, tag = "1")]
+    pub a: u64,
+    /// 0: the active one.
+    #[prost(uint64, tag = "2")]
+    pub b: u64,
+}
+/// Makes a stored generation active, without touching the files. The answer is a Reloaded.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rollback {
+    #[prost(uint64, tag = "1")]
+    pub generation: u64,
+}
+/// Rules are not evaluated for a while, and their state stands. The answer is Rules.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PauseRule {
+    /// By id or glob.
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+    /// Nanoseconds since the epoch.
+    #[prost(sint64, tag = "2")]
+    pub until: i64,
+    /// Why, for people.
+    #[prost(string, tag = "3")]
+    pub comment: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub who: ::prost::alloc::string::String,
+}
+/// Ends the pause of rules. The answer is Rules.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResumeRule {
+    /// By id or glob.
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+}
+/// Ends instances, with the event `closed`: of hosts that are gone for good. The answer is Alerts: what there was.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetAlerts {
+    /// Rule and instances, like `host_silent{host="a"}`.
+    #[prost(string, tag = "1")]
+    pub selector: ::prost::alloc::string::String,
 }
 /// Stable; programs may depend on them. An unknown one is a failure that is not worth a second try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -12,12 +12,18 @@ use super::write::Reader;
 
 /// The field of `Request` that holds a batch.
 const WRITE_FIELD: u32 = 3;
-/// The fields of `Request` that hold a body, in this version.
-const BODY_FIELDS: std::ops::RangeInclusive<u32> = 2..=15;
+/// The field of `Request` that is kept for what is no body.
+const KEPT_FIELD: u32 = 16;
+/// The highest field of `Request` that this version knows.
+const LAST_FIELD: u32 = 27;
+/// The fields of `Request` whose bodies carry files: `evaluate_rules`, `replay_rule`, `plan_rules`.
+const FILE_FIELDS: [u32; 3] = [18, 19, 21];
 
 /// The most fields that the body of a request other than a batch has: names of rules, labels, matchers, parameters. Such a
 /// request takes at most 256 KiB beside its texts.
 pub const REQUEST_FIELDS_MAX: usize = 1_024;
+/// The same for a request with files, which takes at most 4 MiB beside their texts.
+pub const FILES_FIELDS_MAX: usize = 16_384;
 
 /// A request, as far as it is decoded.
 #[derive(Debug)]
@@ -33,7 +39,8 @@ pub enum Incoming<'a> {
     Other(Box<Request>),
 }
 
-/// Decodes the message of a frame. `request_bytes_max` limits everything but batches, whose frame has its own limit.
+/// Decodes the message of a frame. `request_bytes_max` limits everything but batches and requests with files, for which
+/// there is the limit of frames.
 ///
 /// # Errors
 /// Every [`FrameError`] but `Length`.
@@ -42,11 +49,12 @@ pub fn decode_request(message: &[u8], request_bytes_max: usize) -> Result<Incomi
     if let Some((WRITE_FIELD, batch)) = body {
         return Ok(Incoming::Write { id, batch });
     }
-    if message.len() > request_bytes_max {
+    let has_files = body.is_some_and(|(field, _)| FILE_FIELDS.contains(&field));
+    if message.len() > request_bytes_max && !has_files {
         return Err(FrameError::TooLong { bytes: message.len(), limit: request_bytes_max });
     }
     if let Some((_, body)) = body {
-        check_fields(body, REQUEST_FIELDS_MAX)?;
+        check_fields(body, if has_files { FILES_FIELDS_MAX } else { REQUEST_FIELDS_MAX })?;
     }
     Ok(Incoming::Other(Box::new(Request::decode(message)?)))
 }
@@ -64,14 +72,15 @@ fn outline(message: &[u8]) -> Result<Outline<'_>, FrameError> {
     while let Some(key) = reader.key().ok_or(FrameError::Malformed)? {
         match (key.field, key.wire) {
             (1, 0) => outline.id = reader.varint().ok_or(FrameError::Malformed)?,
-            (field, 2) if BODY_FIELDS.contains(&field) => {
+            (KEPT_FIELD, _) => reader.skip(key).ok_or(FrameError::Malformed)?,
+            (field @ 2..=LAST_FIELD, 2) => {
                 let body = reader.bytes().ok_or(FrameError::Malformed)?;
                 // Protobuf would merge the two, or forget the first: nobody means either.
                 if outline.body.replace((field, body)).is_some() {
                     return Err(FrameError::Bodies);
                 }
             }
-            (1..=15, _) => return Err(FrameError::Malformed),
+            (1..=LAST_FIELD, _) => return Err(FrameError::Malformed),
             _ => reader.skip(key).ok_or(FrameError::Malformed)?,
         }
     }

@@ -127,6 +127,11 @@ fn value(field: &FieldDescriptor, noise: bool, decisions: &mut Decisions<'_>) ->
             let bytes = [varint(text.len() as u64), text.clone().into_bytes()].concat();
             (Value::String(text), bytes)
         }
+        Kind::Bytes => {
+            let data: Vec<u8> = (0..decisions.below(5)).map(|_| decisions.below(256) as u8).collect();
+            let bytes = [varint(data.len() as u64), data.clone()].concat();
+            (Value::Bytes(data.into()), bytes)
+        }
         Kind::Enum(kind) => {
             let known = kind.values().nth(decisions.below(kind.values().count())).unwrap().number();
             let number = if noise && decisions.below(4) == 0 { 1_000 + known } else { known };
@@ -143,7 +148,7 @@ fn value(field: &FieldDescriptor, noise: bool, decisions: &mut Decisions<'_>) ->
 fn key(field: &FieldDescriptor, packed: bool) -> Vec<u8> {
     let wire = match field.kind() {
         _ if packed => 2,
-        Kind::Message(_) | Kind::String => 2,
+        Kind::Message(_) | Kind::String | Kind::Bytes => 2,
         Kind::Double | Kind::Fixed64 => 1,
         _ => 0,
     };

@@ -142,15 +142,66 @@ fn requests() -> Vec<(&'static str, Ask)> {
         ("14_get_info", Ask::GetInfo(GetInfo { figures: true })),
         ("15_get_storage", Ask::GetStorage(GetStorage { top: 5 })),
         ("16_list_rules", Ask::ListRules(ListRules { rules: texts(["cpu_*"]) })),
-        ("17_list_alerts", Ask::ListAlerts(ListAlerts { rules: texts(["*"]), level: "crit".into() })),
+        (
+            "17_list_alerts",
+            Ask::ListAlerts(ListAlerts {
+                rules: texts(["*"]),
+                level: "crit".into(),
+                ..ListAlerts::default()
+            }),
+        ),
         ("18_reload", Ask::Reload(Reload { allow_removal: true })),
         ("19_get_busiest", Ask::GetBusiest(GetBusiest { top: 1 })),
     ]
 }
 
+/// What came with the tools of rules.
+fn requests_about_rules() -> Vec<(&'static str, Ask)> {
+    let file = |path: &str, text: &str, script| File {
+        path: path.into(),
+        text: text.into(),
+        script,
+        ..File::default()
+    };
+    let files = vec![
+        file("rules/cpu.yaml", "rules: []", false),
+        file("rules/odd.rhai", "fn check(s) { true }", true),
+    ];
+    let evaluate = EvaluateRules { rules: texts(["cpu_*"]), files: files.clone(), at: Some(T) };
+    let replay = ReplayRule {
+        rule: "cpu_high".into(),
+        files: files.clone(),
+        start: T - 60 * SECOND,
+        end: T,
+        against_live: true,
+        instance: texts(["host", "a"]),
+    };
+    let explain =
+        ExplainRule { rule: "cpu_high".into(), instance: texts(["host", "a"]), tick: Some(T), rerun: true };
+    let pause = PauseRule {
+        rule: "disk_*".into(),
+        until: T + SECOND,
+        comment: "new disks".into(),
+        who: "ana".into(),
+    };
+    vec![
+        ("23_show_rule", Ask::ShowRule(ShowRule { rule: "cpu_high".into() })),
+        ("24_evaluate_rules", Ask::EvaluateRules(evaluate)),
+        ("25_replay_rule", Ask::ReplayRule(replay)),
+        ("26_explain_rule", Ask::ExplainRule(explain)),
+        ("27_plan_rules", Ask::PlanRules(PlanRules { files })),
+        ("28_list_generations", Ask::ListGenerations(ListGenerations {})),
+        ("29_diff_generations", Ask::DiffGenerations(DiffGenerations { a: 11, b: 12 })),
+        ("30_rollback", Ask::Rollback(Rollback { generation: 11 })),
+        ("31_pause_rule", Ask::PauseRule(pause)),
+        ("32_resume_rule", Ask::ResumeRule(ResumeRule { rule: "disk_*".into() })),
+        ("33_forget_alerts", Ask::ForgetAlerts(ForgetAlerts { selector: r#"silent{host="a"}"#.into() })),
+    ]
+}
+
 #[test]
 fn what_clients_of_2_0_ask() {
-    let requests = requests();
+    let requests = [requests(), requests_about_rules()].concat();
     check_names("client", &requests, &BATCHES);
     for (name, body) in requests {
         let bytes = frozen("client", name);
@@ -297,6 +348,7 @@ fn news() -> [(&'static str, Answer); 6] {
         since: T - 1,
         value: Some(97.5),
         message: "a: load 97.5 (crit)".into(),
+        ..Alert::default()
     };
     let event = Event {
         position: position(44),
@@ -386,6 +438,7 @@ fn administration() -> [(&'static str, Answer); 6] {
         excerpt: "  metric: dsk".into(),
         hint: "did you mean `disk`?".into(),
     };
+    let rules = Rules { rules: vec![rule], generation: 2, diagnostics: vec![unmatched], ..Rules::default() };
     let alert = Alert {
         rule: "batch_late".into(),
         level: "warn".into(),
@@ -401,15 +454,71 @@ fn administration() -> [(&'static str, Answer); 6] {
         rules: 7,
         diagnostics: vec![no_key],
         refusal: "4 of 7 rules would go".into(),
+        ..Reloaded::default()
     };
     let busy = Busy { name: "cpu.load".into(), samples_per_second: 1500.5, series: 10 };
     [
         ("14_info", Answer::Info(info)),
         ("15_storage", Answer::Storage(storage)),
-        ("16_rules", Answer::Rules(Rules { rules: vec![rule], generation: 2, diagnostics: vec![unmatched] })),
+        ("16_rules", Answer::Rules(rules)),
         ("17_alerts", Answer::Alerts(Alerts { alerts: vec![alert] })),
         ("18_reloaded", Answer::Reloaded(reloaded)),
         ("19_busiest", Answer::Busiest(Busiest { metrics: vec![busy] })),
+    ]
+}
+
+/// What came with the tools of rules: what an answer may say beyond what it said in 2.0.
+fn about_rules() -> [(&'static str, Answer); 4] {
+    let rule = RuleStatus {
+        id: "cpu_high".into(),
+        health: "paused".into(),
+        matched: 7,
+        pending: 2,
+        missed: vec![Missed { reason: "behind".into(), ticks: 3 }],
+        next_tick: Some(T),
+        pause: Some(Pause { until: T + SECOND, comment: "new disks".into(), who: "ana".into() }),
+        operations: 1_000,
+        samples: 600,
+        mode: "live".into(),
+        ..RuleStatus::default()
+    };
+    let alert = Alert {
+        rule: "silent".into(),
+        instance: texts(["host", "a"]),
+        level: "crit".into(),
+        state: "recovering".into(),
+        since: T,
+        stale: true,
+        flapping: true,
+        suppressed_by: "rack_down".into(),
+        previous: "warn".into(),
+        episode: 4,
+        labels: texts(["team", "web"]),
+        runbook: "https://wiki/silent".into(),
+        peak: Some(99.5),
+        peak_at: Some(T - SECOND),
+        shadow: true,
+        due: Some(T + SECOND),
+        ..Alert::default()
+    };
+    let reloaded = Reloaded {
+        outcome: "applied".into(),
+        generation: 13,
+        trigger: "rollback".into(),
+        duration: 5_000_000,
+        added: texts(["a"]),
+        removed: texts(["b"]),
+        changed: texts(["c"]),
+        pinned: 11,
+        files: vec![FileStatus { path: "rules/cpu.yaml".into(), status: "kept".into() }],
+        ..Reloaded::default()
+    };
+    let document = Document { kind: "plan".into(), json: br#"{"schema_version":1}"#.to_vec() };
+    [
+        ("27_document", Answer::Document(document)),
+        ("30_reloaded", Answer::Reloaded(reloaded)),
+        ("31_rules", Answer::Rules(Rules { rules: vec![rule], pinned: 11, ..Rules::default() })),
+        ("33_alerts", Answer::Alerts(Alerts { alerts: vec![alert] })),
     ]
 }
 
@@ -496,6 +605,7 @@ fn responses() -> Vec<(&'static str, Answer)> {
     all.extend(points());
     all.extend(news());
     all.extend(administration());
+    all.extend(about_rules());
     all.extend(errors());
     all
 }

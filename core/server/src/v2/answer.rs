@@ -6,6 +6,7 @@
 //! | [`browse`] | which series and labels there are |
 //! | [`monitor`] | notifications as they happen |
 //! | [`admin`], [`busiest`] | the server, its store, rules and alerts |
+//! | [`rules_tools`] | showing, trying, replaying and explaining rules; their generations; pauses |
 //!
 //! Invariants:
 //! * a task never computes for long: what may is done by a query worker, and costs one hop there and one back;
@@ -20,6 +21,7 @@ mod monitor;
 mod parts;
 mod query;
 mod raw;
+mod rules_tools;
 mod selector;
 #[cfg(test)]
 mod tests;
@@ -55,6 +57,17 @@ pub(super) async fn answer(services: Rc<Services>, id: u64, body: Option<Asked>,
         Some(Asked::ListAlerts(asked)) => admin::alerts(services, &asked, &reply).await,
         Some(Asked::Reload(asked)) => admin::reload(services, asked, &reply).await,
         Some(Asked::GetBusiest(asked)) => busiest::answer(services, asked, &reply).await,
+        Some(Asked::ShowRule(asked)) => rules_tools::show(services, asked, &reply).await,
+        Some(Asked::EvaluateRules(asked)) => rules_tools::evaluate(services, asked, &reply).await,
+        Some(Asked::ReplayRule(asked)) => rules_tools::replay(services, asked, &reply).await,
+        Some(Asked::ExplainRule(asked)) => rules_tools::explain(services, asked, &reply).await,
+        Some(Asked::PlanRules(asked)) => rules_tools::plan(services, asked, &reply).await,
+        Some(Asked::ListGenerations(_)) => rules_tools::generations(services, &reply).await,
+        Some(Asked::DiffGenerations(asked)) => rules_tools::difference(services, asked, &reply).await,
+        Some(Asked::Rollback(asked)) => rules_tools::rollback(services, asked, &reply).await,
+        Some(Asked::PauseRule(asked)) => rules_tools::pause(services, asked, &reply).await,
+        Some(Asked::ResumeRule(asked)) => rules_tools::resume(services, asked, &reply).await,
+        Some(Asked::ForgetAlerts(asked)) => rules_tools::forget(services, asked, &reply).await,
         Some(Asked::Hello(_) | Asked::Write(_) | Asked::Ping(_) | Asked::Cancel(_)) | None => {
             Err(error(Code::Unsupported, "this server does not know such a request").into())
         }

@@ -94,7 +94,7 @@ def encode(message, content):
                 lines.add(scalar(kind, one), f"  {one}")
             continue
         for one in value if repeated else [value]:
-            if kind == "string":
+            if kind in ("string", "bytes"):
                 text = one.encode()
                 lines.add(varint(number << 3 | 2) + varint(len(text)) + text, f'{name}: "{one}"')
             elif kind in SCALARS or kind in ENUMS:
@@ -228,6 +228,30 @@ server("20_error_script", "With a place", id=20, error=dict(code="CODE_SCRIPT", 
     diagnostics=[dict(severity="error", message="division by zero", path="aggregations/worst.rhai", line=3, column=12, excerpt="  w.sum() / 0")]))
 server("21_error_overloaded", "Try again in a quarter of a second", id=21, error=dict(code="CODE_OVERLOADED", message="too many queries", retry_after_ms=250))
 server("22_error_connection", "About the whole connection, which then ends", error=dict(code="CODE_MALFORMED", message="a frame holds no message"))
+
+# ---------------------------------------------------------------------------------------------- the tools of rules
+
+FILES = [dict(path="rules/cpu.yaml", text="rules: []"), dict(path="rules/odd.rhai", text="fn check(s) { true }", script=True)]
+client("23_show_rule", "", id=23, show_rule=dict(rule="cpu_high"))
+client("24_evaluate_rules", "", id=24, evaluate_rules=dict(rules=["cpu_*"], files=FILES, at=T))
+client("25_replay_rule", "", id=25, replay_rule=dict(rule="cpu_high", files=FILES, start=T - 60_000_000_000, end=T, against_live=True, instance=["host", "a"]))
+client("26_explain_rule", "", id=26, explain_rule=dict(rule="cpu_high", instance=["host", "a"], tick=T, rerun=True))
+client("27_plan_rules", "", id=27, plan_rules=dict(files=FILES))
+server("27_document", "A report", id=27, document=dict(kind="plan", json='{"schema_version":1}'))
+client("28_list_generations", "", id=28, list_generations={})
+client("29_diff_generations", "", id=29, diff_generations=dict(a=11, b=12))
+client("30_rollback", "", id=30, rollback=dict(generation=11))
+server("30_reloaded", "After a rollback", id=30, reloaded=dict(outcome="applied", generation=13, trigger="rollback", duration=5_000_000,
+    added=["a"], removed=["b"], changed=["c"], pinned=11, files=[dict(path="rules/cpu.yaml", status="kept")]))
+client("31_pause_rule", "", id=31, pause_rule=dict(rule="disk_*", until=T + 1_000_000_000, comment="new disks", who="ana"))
+server("31_rules", "A rule that is paused", id=31, rules=dict(rules=[dict(id="cpu_high", health="paused", matched=7, pending=2,
+    missed=[dict(reason="behind", ticks=3)], next_tick=T, pause=dict(until=T + 1_000_000_000, comment="new disks", who="ana"),
+    operations=1_000, samples=600, mode="live")], pinned=11))
+client("32_resume_rule", "", id=32, resume_rule=dict(rule="disk_*"))
+client("33_forget_alerts", "", id=33, forget_alerts=dict(selector='silent{host="a"}'))
+server("33_alerts", "What was forgotten", id=33, alerts=dict(alerts=[dict(rule="silent", instance=["host", "a"], level="crit", state="recovering", since=T,
+    stale=True, flapping=True, suppressed_by="rack_down", previous="warn", episode=4, labels=["team", "web"], runbook="https://wiki/silent",
+    peak=99.5, peak_at=T - 1_000_000_000, shadow=True, due=T + 1_000_000_000)]))
 
 # ------------------------------------------------------------------------------------------------- of a later version
 

@@ -64,6 +64,8 @@ struct Filter {
     /// On the labels of instances; all must hold.
     matchers: Vec<(String, LabelMatcher)>,
     kinds: Vec<EventKind>,
+    /// Whether rules that only run along are heard without being named.
+    shadow: bool,
 }
 
 impl Filter {
@@ -79,22 +81,23 @@ impl Filter {
             rules: Globs::new(&asked.rules),
             matchers: label_matchers(&asked.matchers)?,
             kinds: kinds.collect::<Result<_, _>>()?,
+            shadow: asked.shadow,
         })
     }
 
     fn passes(&self, notification: &Notification) -> bool {
-        let Notification { kind, rule, level, instance, .. } = notification;
-        (self.kinds.is_empty() || self.kinds.contains(kind)) && self.wants(rule, *level, instance)
+        let Notification { kind, rule, level, instance, marks, .. } = notification;
+        (self.kinds.is_empty() || self.kinds.contains(kind))
+            && (!marks.shadow || self.hears_shadow(rule))
+            && self.wants(rule, *level, instance)
+    }
+
+    fn hears_shadow(&self, rule: &str) -> bool {
+        self.shadow || self.rules.exact().any(|id| id == rule)
     }
 
     fn wants(&self, rule: &str, level: Level, instance: &[(String, String)]) -> bool {
-        let value = |wanted: &str| {
-            let found = instance.iter().find(|(label, _)| label == wanted);
-            found.map_or("", |(_, value)| value.as_str())
-        };
-        Some(level) >= self.level
-            && self.rules.matches(rule)
-            && self.matchers.iter().all(|(label, matcher)| matcher.matches(value(label)))
+        Some(level) >= self.level && self.rules.matches(rule) && admin::is_of(instance, &self.matchers)
     }
 }
 
@@ -193,14 +196,14 @@ fn position(position: sereno_model::Position) -> Position {
 /// A notification, as it is told.
 fn told(event: &Sequenced) -> Event {
     let notification = &*event.notification;
-    let instance = notification.instance.iter().flat_map(|(label, value)| [label.clone(), value.clone()]);
+    let marks = notification.marks;
     Event {
         position: Some(position(event.position)),
         at: event.at.nanos(),
         event_id: notification.event_id.clone(),
         kind: notification.kind.as_str().to_owned(),
         rule: notification.rule.clone(),
-        instance: instance.collect(),
+        instance: flat(&notification.instance),
         level: notification.level.as_str().to_owned(),
         value: notification.value,
         extreme: notification.extreme,
@@ -209,5 +212,23 @@ fn told(event: &Sequenced) -> Event {
         message: notification.message.clone(),
         reason: notification.reason.clone().unwrap_or_default(),
         generation: notification.generation,
+        previous: notification.previous.map(|level| level.as_str().to_owned()).unwrap_or_default(),
+        episode: notification.episode,
+        peak: notification.peak.map(|(value, _)| value),
+        peak_at: notification.peak.map(|(_, tick)| tick.nanos()),
+        samples: notification.samples,
+        labels: flat(&notification.labels),
+        runbook: notification.runbook.clone().unwrap_or_default(),
+        suppressed_by: notification.suppressed_by.clone().unwrap_or_default(),
+        stale: marks.stale,
+        flapping: marks.flapping,
+        shadow: marks.shadow,
+        late: marks.late,
+        undurable: marks.undurable,
     }
+}
+
+/// Name, value, name, value …
+fn flat(labels: &[(String, String)]) -> Vec<String> {
+    labels.iter().flat_map(|(label, value)| [label.clone(), value.clone()]).collect()
 }

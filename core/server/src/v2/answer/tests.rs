@@ -4,6 +4,7 @@ mod admin;
 mod browse;
 mod monitor;
 mod query;
+mod rules_tools;
 mod work;
 
 use std::fmt::Write as _;
@@ -44,7 +45,7 @@ fn ago(secs: i64) -> Timestamp {
 struct World {
     services: Rc<Services>,
     clock: Arc<ManualClock>,
-    notifications: Queue<Notification>,
+    notifications: Queue<sereno_model::Outgoing>,
     handler: Option<Handler>,
     workers: Vec<JoinHandle<()>>,
     folder: tempfile::TempDir,
@@ -83,6 +84,7 @@ impl World {
         let handler = Handler::new(
             &delivery,
             notifications.clone(),
+            sereno_model::Confirmations::default(),
             log,
             disk.clone(),
             clock.clone(),
@@ -99,8 +101,10 @@ impl World {
             clock: clock.clone(),
             disk,
             notifications: notifications.clone(),
+            confirmations: sereno_model::Confirmations::default(),
             metrics: metrics.clone(),
             limits: sereno_script::Limits::default(),
+            directory: None,
         };
         let rules = Rules::start(&config, context).unwrap();
         let jobs = Queue::bounded("queries", 1, &metrics);

@@ -106,7 +106,7 @@ fn rules_and_alerts_are_listed() {
             };
             rules
         };
-        let Rules { rules: all, generation, diagnostics } = rules(&[]).await;
+        let Rules { rules: all, generation, diagnostics, .. } = rules(&[]).await;
         assert_eq!((generation, diagnostics), (1, vec![]));
         let told: Vec<String> = all
             .iter()

@@ -1,6 +1,6 @@
 //! Notifications as they happen: order, snapshots, gaps, heartbeats, filters, the end.
 
-use sereno_model::{EventKind, Level};
+use sereno_model::{EventKind, Level, Marks};
 use sereno_protocol::v2::messages::monitor_part::Part;
 use sereno_protocol::v2::messages::{Event, Heartbeat, Matcher, Monitor, Position, Snapshot};
 use tokio::time::Instant;
@@ -82,13 +82,21 @@ impl World {
             value: Some(number as f64),
             extreme: None,
             tick: ago(0),
+            previous: None,
+            peak: None,
+            samples: None,
+            episode: 1,
+            labels: Vec::new(),
+            runbook: None,
+            suppressed_by: None,
+            marks: Marks::default(),
             fired_at: ago(5),
             message: "high".into(),
             reason: None,
             generation: 3,
         };
         change(&mut notification);
-        assert!(self.notifications.send(notification).await.is_ok());
+        assert!(self.notifications.send(notification.into()).await.is_ok());
         while handled.get() == before {
             tokio::task::yield_now().await;
         }
@@ -122,6 +130,7 @@ fn events_come_in_order_with_all_they_have() {
             message: "high".into(),
             reason: String::new(),
             generation: 3,
+            ..first.clone()
         };
         assert_eq!(first, expected);
         for sequence in 2..=5 {
@@ -153,6 +162,11 @@ fn a_snapshot_comes_first_and_nothing_falls_between() {
         let mut before = Watching::start(&world, asked(), ROOM);
         assert_eq!(before.snapshot().await.alerts, []);
         tick(&world);
+        // They are made durable first, by a thread of their own; time here would pass to the next heartbeat.
+        let handled = world.services.metrics.counter("notifications_total", &[]);
+        while handled.get() < 2 {
+            tokio::task::yield_now().await;
+        }
         let hosts = [before.event().await, before.event().await];
         assert_eq!(hosts.each_ref().map(|event| &*event.instance[1]), ["a", "b"]);
         let mut after = Watching::start(&world, asked(), ROOM);

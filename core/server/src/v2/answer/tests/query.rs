@@ -174,7 +174,7 @@ fn what_makes_no_sense_is_told_with_what_to_do() {
         );
         let (code, message, hint) = told(asked("cpu", "")).await;
         assert_eq!((code, &*message), (Code::Invalid, "the query has windows, but names no aggregation"));
-        assert!(hint.starts_with("aggregations: `broken`, `count`"), "{hint}");
+        assert!(hint.starts_with("aggregations: `") && hint.contains("`broken`, "), "{hint}");
         is(
             told(asked("", "mean")).await,
             Code::Invalid,
