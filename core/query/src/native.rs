@@ -89,6 +89,12 @@ impl Native {
 }
 
 impl Native {
+    /// Whether summaries answer it: it then costs no more than to count the samples.
+    #[must_use]
+    pub fn is_summarized(self) -> bool {
+        self.want().is_some()
+    }
+
     /// What of a summary answers it; `None` if it takes the samples themselves.
     pub(crate) fn want(self) -> Option<Want> {
         match self {

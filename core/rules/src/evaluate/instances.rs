@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sereno_model::{EventKind, Level, Notification, SeriesKey, Timestamp};
+use sereno_query::Native;
 use sereno_script::{Instance, Trace};
 use sereno_storage::{Reads, Series};
 
@@ -310,7 +311,9 @@ impl<'a, 'b> Pass<'a, 'b> {
         if self.reads_values() {
             let number = self.value(labels, variant, level);
             let names = names(labels, variant, &self.readings, number, level, self.tick.tick);
-            if let Some(seen) = super::judge::ahead(self.rule, &names, &mut truth) {
+            if self.is_judged_ahead()
+                && let Some(seen) = super::judge::ahead(self.rule, &names, &mut truth)
+            {
                 return Looked { seen, value: number, truth, ..Looked::default() };
             }
             value = Some(number);
@@ -332,10 +335,24 @@ impl<'a, 'b> Pass<'a, 'b> {
         }
     }
 
-    /// Whether the values of the inputs are wanted though a script decides: what it reads by itself is read once.
-    fn reads_values(&self) -> bool {
+    /// Whether something is decided by the values of the inputs before the script is asked.
+    fn is_judged_ahead(&self) -> bool {
         let is_age = |input: &Input| matches!(&input.value, Some(Value { how: How::Age, .. }));
         self.rule.require.is_some() || self.rule.value.is_some() || self.rule.main_input().is_some_and(is_age)
+    }
+
+    /// Whether the values of the inputs are read though a script decides: where they cost no more than to see that there
+    /// are samples. All others are read when the script asks, so that nothing is read twice.
+    fn reads_values(&self) -> bool {
+        let is_cheap = |value: &Value| match &value.how {
+            How::Reducer(reducer) => {
+                value.across.is_some() && reducer.native().is_some_and(Native::is_summarized)
+            }
+            How::Age => true,
+        };
+        let has_value = self.rule.main_input().is_some_and(|input| input.value.is_some());
+        let values = || self.rule.inputs.iter().filter_map(|input| input.value.as_ref());
+        self.is_judged_ahead() || has_value && values().all(is_cheap)
     }
 
     /// The series of one input of an instance.

@@ -41,9 +41,10 @@ rules:
     ] {
         let mut story = Story::new(rules, &[TURNS]);
         story.sample("m", -0.75, 1.0);
-        let (mut seen, mut now) = (BTreeMap::new(), 0.0);
+        let (mut seen, mut now, mut newest) = (BTreeMap::new(), 0.0, 0.0_f64);
         for step in std::iter::once(0.0).chain(steps.iter().copied()) {
             now += step;
+            newest = newest.max(now);
             story.clock.step_to(at(now));
             story.bench.rules.wake();
             // Every slot up to now has been evaluated or counted as missed.
@@ -72,8 +73,9 @@ rules:
             assert!(told.is_sorted_by(|a, b| a < b), "{steps:?}: {} was told {told:?}", status.id);
             assert_eq!(told.len() as u64, status.evaluations, "{steps:?}: {}", status.id);
             let every = everies.iter().find(|(id, _)| *id == &*status.id).unwrap().1;
-            let last = status.last_tick.unwrap();
-            let slots = (last.since(at(0.0)).as_secs_f64() / every).round() as u64 + 1;
+            // A tick may be missed because the rule was still being told of; then it is counted as missed.
+            let settle = if *status.id == *"minute" { 2.0 } else { 0.0 };
+            let slots = ((newest - settle) / every).floor() as u64 + 1;
             assert_eq!(status.evaluations + status.missed_ticks, slots, "{steps:?}: {}", status.id);
         }
     }
