@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sereno_model::{Level, Marks, Notification, Timestamp};
+use serde::{Deserialize, Serialize, Serializer};
+use sereno_model::{Level, Marks, Notification};
+use sereno_runtime::json::{Number, Time};
 
 use crate::sequenced::Sequenced;
 
 #[derive(Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each a field of the line")]
 struct Event<'a> {
-    tick: String,
+    tick: Time,
     kind: &'static str,
     level: &'static str,
     rule: &'a str,
@@ -22,14 +22,14 @@ struct Event<'a> {
     extreme: Option<Number>,
     message: &'a str,
     reason: Option<&'a str>,
-    fired_at: String,
+    fired_at: Time,
     generation: u64,
     event_id: &'a str,
     position: String,
-    at: String,
+    at: Time,
     previous: Option<&'static str>,
     peak: Option<Number>,
-    peak_at: Option<String>,
+    peak_at: Option<Time>,
     samples: Option<Number>,
     episode: u64,
     #[serde(serialize_with = "as_map")]
@@ -48,7 +48,7 @@ struct Event<'a> {
 pub fn to_json(event: &Sequenced) -> String {
     let Sequenced { position, at, notification } = event;
     let event = Event {
-        tick: rfc3339(notification.tick),
+        tick: Time(notification.tick),
         kind: notification.kind.as_str(),
         level: notification.level.as_str(),
         rule: &notification.rule,
@@ -57,14 +57,14 @@ pub fn to_json(event: &Sequenced) -> String {
         extreme: notification.extreme.map(Number),
         message: &notification.message,
         reason: notification.reason.as_deref(),
-        fired_at: rfc3339(notification.fired_at),
+        fired_at: Time(notification.fired_at),
         generation: notification.generation,
         event_id: &notification.event_id,
         position: position.to_string(),
-        at: rfc3339(*at),
+        at: Time(*at),
         previous: notification.previous.map(Level::as_str),
         peak: notification.peak.map(|(value, _)| Number(value)),
-        peak_at: notification.peak.map(|(_, tick)| rfc3339(tick)),
+        peak_at: notification.peak.map(|(_, tick)| Time(tick)),
         samples: notification.samples.map(Number),
         episode: notification.episode,
         labels: &notification.labels,
@@ -80,53 +80,15 @@ pub fn to_json(event: &Sequenced) -> String {
     serde_json::to_string(&event).unwrap_or_default()
 }
 
-/// A number; JSON has no word for those that are not finite, so they become texts.
-struct Number(f64);
-
-impl Serialize for Number {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            value if value.is_finite() => serializer.serialize_f64(value),
-            value if value.is_nan() => serializer.serialize_str("NaN"),
-            value if value > 0.0 => serializer.serialize_str("+Inf"),
-            _ => serializer.serialize_str("-Inf"),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = serde_json::Value::deserialize(deserializer)?;
-        let number = match value.as_str() {
-            None => value.as_f64(),
-            Some("NaN") => Some(f64::NAN),
-            Some("+Inf") => Some(f64::INFINITY),
-            Some("-Inf") => Some(f64::NEG_INFINITY),
-            Some(_) => None,
-        };
-        number.map(Self).ok_or_else(|| serde::de::Error::custom("neither a number nor the text of one"))
-    }
-}
-
 fn as_map<S: Serializer>(labels: &&[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(labels.iter().map(|(label, value)| (label, value)))
-}
-
-/// In UTC with milliseconds, or with nanoseconds where there are any. Times before 1970 are shown as 1970.
-fn rfc3339(time: Timestamp) -> String {
-    let since_epoch = Duration::from_nanos(u64::try_from(time.nanos()).unwrap_or(0));
-    let time = UNIX_EPOCH + since_epoch;
-    match since_epoch.subsec_nanos() % 1_000_000 {
-        0 => humantime::format_rfc3339_millis(time).to_string(),
-        _ => humantime::format_rfc3339_nanos(time).to_string(),
-    }
 }
 
 /// What is read of a line. Fields that later versions add are no mistake.
 #[derive(Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each a field of the line")]
 struct Line {
-    tick: String,
+    tick: Time,
     kind: String,
     level: String,
     rule: String,
@@ -135,18 +97,18 @@ struct Line {
     extreme: Option<Number>,
     message: String,
     reason: Option<String>,
-    fired_at: String,
+    fired_at: Time,
     generation: u64,
     event_id: String,
     position: Option<String>,
-    at: Option<String>,
+    at: Option<Time>,
     // Lines that were written before there were these are read all the same.
     #[serde(default)]
     previous: Option<String>,
     #[serde(default)]
     peak: Option<Number>,
     #[serde(default)]
-    peak_at: Option<String>,
+    peak_at: Option<Time>,
     #[serde(default)]
     samples: Option<Number>,
     #[serde(default)]
@@ -190,7 +152,7 @@ pub(crate) fn from_json(line: &[u8]) -> Read {
 
 impl Line {
     fn event(self) -> Option<Sequenced> {
-        let tick = timestamp(&self.tick)?;
+        let tick = self.tick.0;
         let notification = Notification {
             event_id: self.event_id,
             kind: self.kind.parse().ok()?,
@@ -201,7 +163,7 @@ impl Line {
             extreme: self.extreme.map(|extreme| extreme.0),
             tick,
             previous: self.previous.and_then(|level| level.parse().ok()),
-            peak: self.peak.zip(self.peak_at).and_then(|(peak, at)| Some((peak.0, timestamp(&at)?))),
+            peak: self.peak.zip(self.peak_at).map(|(peak, at)| (peak.0, at.0)),
             samples: self.samples.map(|samples| samples.0),
             episode: self.episode,
             labels: self.labels.into_iter().collect(),
@@ -214,26 +176,21 @@ impl Line {
                 late: self.late,
                 undurable: self.undurable,
             },
-            fired_at: timestamp(&self.fired_at)?,
+            fired_at: self.fired_at.0,
             message: self.message,
             reason: self.reason,
             generation: self.generation,
         };
-        let at = self.at.as_deref().map_or(Some(tick), timestamp)?;
+        let at = self.at.map_or(tick, |at| at.0);
         Some(Sequenced { position: self.position?.parse().ok()?, at, notification: Arc::new(notification) })
     }
-}
-
-fn timestamp(text: &str) -> Option<Timestamp> {
-    let since_epoch = humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-    i64::try_from(since_epoch.as_nanos()).ok().map(Timestamp::from_nanos)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
-    use sereno_model::{EventKind, Level, Position};
+    use sereno_model::{EventKind, Level, Position, Timestamp};
     use sereno_plugin::testkit;
 
     /// The notification of the documentation, at a place of its own.

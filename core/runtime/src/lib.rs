@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod diagnostic;
 pub mod disk;
+pub mod json;
 pub mod memory_disk;
 pub mod metrics;
 pub mod open_files;

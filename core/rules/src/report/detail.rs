@@ -4,13 +4,13 @@ use sereno_model::LabelMatcher;
 use sereno_runtime::units::format_duration;
 use sereno_script::ParamValue;
 
-use super::form::{LabelMap, Number, Seconds, Time, label_map};
 use super::rule::{InputDetail, LevelDetail, RuleDetail, VariantDetail};
 use crate::explain::{mode_text, then_text};
 use crate::rule::{By, Input, Rule, Variant};
 use crate::state::After;
 use crate::status::RuleStatus;
 use crate::template::number_text;
+use sereno_runtime::json::{LabelMap, Number, Seconds, Time, label_map};
 
 /// A rule as it was understood, and how it fares.
 pub(crate) fn detail(

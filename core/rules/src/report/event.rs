@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use sereno_model::{Marks, Notification};
 
-use super::form::{LabelMap, Number, Time, label_map};
+use sereno_runtime::json::{LabelMap, Number, Time, label_map};
 
 /// What a rule tells, or would have told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

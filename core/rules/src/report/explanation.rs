@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use super::finding::Finding;
-use super::form::{LabelMap, Number, Seconds, Time};
+use sereno_runtime::json::{LabelMap, Number, Seconds, Time};
 
 /// Why an instance of a rule is as it is: from the samples to the event.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::form::{Seconds, Time};
+use sereno_runtime::json::{Seconds, Time};
 
 /// A generation of the rules.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -12,7 +12,6 @@ mod detail;
 mod event;
 mod explanation;
 mod finding;
-mod form;
 mod generations;
 mod junit;
 mod plan;
@@ -29,7 +28,6 @@ pub use explanation::{
     SeriesLook, StateLook, Suppressed, TraceLook,
 };
 pub use finding::Finding;
-pub use form::{LabelMap, Number, Seconds, Time, label_map};
 pub use generations::{Difference, FileChange, GenerationInfo, RuleChange};
 pub use plan::{Plan, PlannedInstance, PlannedRule};
 pub use replay::{
@@ -37,6 +35,7 @@ pub use replay::{
     Totals,
 };
 pub use rule::{InputDetail, LevelDetail, RuleDetail, VariantDetail};
+pub use sereno_runtime::json::{LabelMap, Number, Seconds, Time, label_map};
 pub use trial::{Check, Failure, Row, RowKind, TestFile, TestKind, TestOutcome, TestReport, TestResult};
 
 /// Counts up when a program that reads these answers could trip over a change.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
-use super::form::{LabelMap, Number, Time};
+use sereno_runtime::json::{LabelMap, Number, Time};
 
 /// What other files would mean for the rules that run, if they were loaded now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use super::finding::Finding;
-use super::form::{LabelMap, Number, Seconds, Time};
+use sereno_runtime::json::{LabelMap, Number, Seconds, Time};
 
 /// What a rule would have told over stored history.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

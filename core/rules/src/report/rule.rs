@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::form::{LabelMap, Number, Seconds, Time};
+use sereno_runtime::json::{LabelMap, Number, Seconds, Time};
 
 /// A rule as the server understands it, defaults included, and how it fares.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

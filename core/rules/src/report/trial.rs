@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::coverage::Coverage;
 use super::event::Event;
 use super::finding::Finding;
-use super::form::Seconds;
+use sereno_runtime::json::Seconds;
 
 /// What a run of rule tests gave.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

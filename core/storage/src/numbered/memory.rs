@@ -285,7 +285,11 @@ mod tests {
     #[track_caller]
     fn is_sound(memory: &Memory) {
         let clients = memory.clients.values();
-        assert!(clients.clone().all(|client| client.bytes == client.batches.iter().map(Batch::bytes).sum()));
+        assert!(
+            clients
+                .clone()
+                .all(|client| client.bytes == client.batches.iter().map(Batch::bytes).sum::<usize>())
+        );
         assert_eq!(memory.bytes, clients.clone().map(|client| client.bytes + CLIENT_BYTES).sum::<usize>());
         assert!(memory.bytes <= memory.bytes_max && clients.len() <= CLIENTS_MAX);
         let is_ordered = |client: &Client| {

@@ -1,4 +1,4 @@
-//! The forms that values have in JSON.
+//! The forms that values have in JSON, wherever JSON is written: events, reports of tools.
 
 use std::collections::BTreeMap;
 use std::fmt;
