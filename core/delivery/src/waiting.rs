@@ -62,8 +62,9 @@ impl Waiting {
         if is_wanted {
             state.waiting.push_back(outgoing.clone());
             if state.waiting.len() > state.room {
-                dropped = compact(&mut state.waiting, self.len_max);
-                // Where so many instances fire, not every push looks through all that waits again.
+                // A part of the room is made free at once, and where so many instances fire that none can be, more may
+                // wait: so not every push looks through all that waits again.
+                dropped = compact(&mut state.waiting, self.len_max - self.len_max / 8);
                 state.room =
                     if state.waiting.len() > self.len_max { state.waiting.len() * 2 } else { self.len_max };
             }

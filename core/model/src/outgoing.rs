@@ -116,33 +116,49 @@ impl Confirmations {
 pub fn compact(waiting: &mut VecDeque<Outgoing>, len_max: usize) -> usize {
     let before = waiting.len();
     let mut excess = before.saturating_sub(len_max);
-    let newest = newest_of_each(waiting);
+    let mut stays = newest_of_each(waiting);
     for reminders_only in [true, false] {
-        waiting.retain(|outgoing| {
-            let is_spare = !newest.contains(&outgoing.number)
-                && (!reminders_only || outgoing.kind == EventKind::Reminder);
-            let goes = excess > 0 && is_spare;
-            excess -= usize::from(goes);
-            !goes
-        });
+        for (outgoing, stays) in waiting.iter().zip(&mut stays) {
+            let is_spare =
+                *stays == Stays::IfThereIsRoom && (!reminders_only || outgoing.kind == EventKind::Reminder);
+            if excess > 0 && is_spare {
+                excess -= 1;
+                *stays = Stays::No;
+            }
+        }
     }
+    let mut stays = stays.into_iter();
+    waiting.retain(|_| stays.next() != Some(Stays::No));
     before - waiting.len()
 }
 
-/// The numbers of the newest event of each instance. A reminder is one only where nothing else waits for the instance:
-/// it then tells that it still fires.
-fn newest_of_each(waiting: &VecDeque<Outgoing>) -> HashSet<u64> {
+/// Whether one of those that wait goes on waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stays {
+    /// It is the newest of its instance.
+    Yes,
+    IfThereIsRoom,
+    No,
+}
+
+/// For each, whether it is the newest event of its instance: among those that sinks are told, and among those that they
+/// are not, apart, for what is not told overtakes nothing. A reminder is one only where nothing else waits for the
+/// instance: it then tells that it still fires.
+fn newest_of_each(waiting: &VecDeque<Outgoing>) -> Vec<Stays> {
     let mut seen = HashSet::new();
-    let mut newest = HashSet::new();
-    let of_kind = |is_reminder: bool| {
-        waiting.iter().rev().filter(move |outgoing| (outgoing.kind == EventKind::Reminder) == is_reminder)
-    };
-    for outgoing in of_kind(false).chain(of_kind(true)) {
-        if seen.insert((&outgoing.notification.rule, &outgoing.notification.instance)) {
-            newest.insert(outgoing.number);
+    let mut stays = vec![Stays::IfThereIsRoom; waiting.len()];
+    for reminders in [false, true] {
+        for (outgoing, stays) in waiting.iter().zip(&mut stays).rev() {
+            let notification = &outgoing.notification;
+            let is_meant = (notification.kind == EventKind::Reminder) == reminders;
+            if is_meant
+                && seen.insert((&notification.rule, &notification.instance, notification.is_for_sinks()))
+            {
+                *stays = Stays::Yes;
+            }
         }
     }
-    newest
+    stays
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use crate::generation::Generation;
 use crate::instance::RuleState;
 use crate::rule::{EditClass, Mode, Rule};
 
-const REMOVED: &str = "the rule was removed";
+pub(crate) const REMOVED: &str = "the rule was removed";
 const TURNED_OFF: &str = "the rule was turned off";
 const OTHER_IDENTITY: &str = "its `metric` or `by` has changed";
 

@@ -127,6 +127,31 @@ impl Files {
         files
     }
 
+    /// What `previous` had in folders that cannot be read now counts as files that cannot be read: nobody has removed them.
+    #[must_use]
+    pub fn beside(mut self, previous: &Self) -> Self {
+        let why = |path: &Path, unreadable: &BTreeMap<PathBuf, String>| {
+            let (folder, why) = unreadable.iter().find(|(folder, _)| path.starts_with(folder))?;
+            Some(format!("its folder `{}` cannot be read: {why}", folder.display()))
+        };
+        for path in
+            previous.rules.keys().filter(|path| !self.rules.contains_key(*path)).cloned().collect::<Vec<_>>()
+        {
+            if let Some(why) = why(&path, &self.unreadable) {
+                self.rules.insert(path, Err(why));
+            }
+        }
+        for (place, script) in &previous.scripts {
+            if !self.scripts.contains_key(place)
+                && let Some(why) = why(&script.display, &self.unreadable)
+            {
+                let display = script.display.clone();
+                self.scripts.insert(place.clone(), Script { display, content: Err(why) });
+            }
+        }
+        self
+    }
+
     /// Files of `previous` that are gone or empty now, though they held something.
     pub fn vanished_since(&self, previous: &Self) -> Vec<PathBuf> {
         let has_text = |content: &Content| content.as_ref().is_ok_and(|text| !text.trim().is_empty());
@@ -162,8 +187,8 @@ impl Files {
                 }
             };
             let shown = entries.into_iter().filter(|path| !is_hidden(path));
-            let (files, others): (Vec<_>, Vec<_>) = shown.partition(|path| path.extension().is_some());
-            found.extend(files.into_iter().filter(|path| wanted(path)));
+            let (files, others): (Vec<_>, Vec<_>) = shown.partition(|path| wanted(path));
+            found.extend(files);
             if depth < DEPTH_MAX {
                 folders.extend(others.into_iter().map(|path| (path, depth + 1)));
             }

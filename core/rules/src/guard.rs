@@ -5,12 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sereno_runtime::units::format_duration;
 
+use crate::carry::heirs;
 use crate::config::Removal;
 use crate::generation::Generation;
+use crate::rule::Rule;
 
 /// The share of the rules, in percent, that may vanish without anybody's word.
 const REMOVED_PERCENT_MAX: usize = 30;
@@ -53,10 +56,9 @@ impl Guard {
         if self.removal == Removal::Allow || left.is_some_and(|left| left.is_zero()) {
             return None;
         }
-        let gone = active
-            .rules
-            .values()
-            .filter(|rule| !next.rules.contains_key(&rule.id) && self.gone_since.contains_key(&rule.path));
+        let heirs = heirs(active, next);
+        let goes = |rule: &&Arc<Rule>| !next.rules.contains_key(&rule.id) && !heirs.contains_key(&rule.id);
+        let gone = active.rules.values().filter(goes).filter(|rule| self.gone_since.contains_key(&rule.path));
         let removed: Vec<_> = gone.map(|rule| rule.id.clone()).collect();
         let what = match removed.iter().find(|id| firing(id)) {
             Some(id) => format!("rule `{id}` fires"),

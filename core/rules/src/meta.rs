@@ -103,9 +103,13 @@ impl Meta {
         keep(&state, Said { outcome, firing: vec![(labels, firing)] });
     }
 
-    /// A rule is gone, and what was wrong with it.
-    pub fn forget(&self, rule: &str, now: Timestamp, generation: u64) -> Said {
+    /// A rule is gone, and what was wrong with it. `keep` is as in [`Meta::note`].
+    pub fn forget(&self, rule: &str, now: Timestamp, generation: u64, keep: impl FnOnce(&RuleState, Said)) {
         let mut state = self.lock();
+        if !state.instances.keys().any(|labels| labels.first().is_some_and(|(_, value)| value == rule)) {
+            return;
+        }
+        state.last = Some(now);
         let mut said = Said { outcome: Outcome::default(), firing: Vec::new() };
         for what in What::ALL {
             let labels = labels(rule, what);
@@ -117,7 +121,7 @@ impl Meta {
                 said.firing.push((labels, None));
             }
         }
-        said
+        keep(&state, said);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, RuleState> {
@@ -128,6 +132,11 @@ impl Meta {
 fn labels(rule: &str, what: What) -> Arc<Labels> {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     Arc::new(vec![pair("rule", rule), pair("what", what.as_str())])
+}
+
+/// Stands in for a rule of which nothing is known any more but its id, to tell how its alerts end.
+pub(crate) fn stand_in(id: &Arc<str>) -> Rule {
+    Rule { id: id.clone(), ..rule() }
 }
 
 fn rule() -> Rule {

@@ -15,7 +15,7 @@ use sereno_storage::{Late, Row, Store};
 use tracing::{error, warn};
 
 use crate::board::{Firing, Record as Shown};
-use crate::durable::{Journal, Record, Recovered, Settings, Surroundings, TickRecord};
+use crate::durable::{Journal, Record, Recovered, Settings, Surroundings};
 use crate::rule::Labels;
 use crate::rules::Context;
 
@@ -118,12 +118,6 @@ impl Outbox {
                 told.into_iter().for_each(|outgoing| self.tell(outgoing));
             }
         }
-    }
-
-    /// Tells what belongs to no tick of a rule.
-    pub fn say(&self, at: Timestamp, generation: u64, update: Update, notifications: Vec<Notification>) {
-        let record = TickRecord { tick: at, generation, notifications, ..TickRecord::default() };
-        self.commit(Record::Tick(record), Publish { updates: vec![update], ..Publish::default() });
     }
 
     /// Writes what waits. Nothing may be committed any more.

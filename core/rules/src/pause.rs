@@ -34,6 +34,14 @@ impl Pauses {
         self.count.store(by_rule.len(), Ordering::Relaxed);
     }
 
+    /// A rule has another id now.
+    pub fn rename(&self, from: &str, to: &str) {
+        let mut by_rule = self.by_rule.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pause) = by_rule.remove(from) {
+            by_rule.insert(to.into(), pause);
+        }
+    }
+
     /// Whether a rule is paused at a time.
     pub fn is_paused(&self, rule: &str, time: Timestamp) -> bool {
         self.count.load(Ordering::Relaxed) > 0 && self.get(rule, time).is_some()

@@ -43,7 +43,7 @@ const READ_AGAIN: Duration = Duration::from_millis(10);
 /// How often files are read until two reads agree.
 const READS_MAX: usize = 10;
 /// When a file that is gone or empty is looked at again.
-const SECOND_LOOK: Duration = Duration::from_secs(1);
+pub(crate) const SECOND_LOOK: Duration = Duration::from_secs(1);
 /// Stands for "never" where looking is turned off.
 const NEVER: Duration = Duration::from_secs(86_400);
 
@@ -173,9 +173,13 @@ impl Reloader {
                 }
                 News::Time => {
                     if self.guard_lets_go_in().is_some_and(|left| left.is_zero()) {
+                        // Nobody has to say anything for it, so no marker is waited for.
                         self.refused = None;
+                        let (files, markers) = (self.read(), self.read_markers());
+                        self.attempt(Wish::Hint, &Trigger::Files.into(), files, markers);
+                    } else {
+                        self.look(false);
                     }
-                    self.look(false);
                     self.store();
                 }
             }
@@ -381,7 +385,7 @@ impl Reloader {
     }
 
     fn read(&self) -> Files {
-        Files::read(&*self.disk, &self.roots)
+        Files::read(&*self.disk, &self.roots).beside(&self.shared.active.load().files)
     }
 
     fn read_markers(&self) -> Markers {

@@ -34,7 +34,7 @@ use crate::outbox::{Outbox, Publish};
 use crate::outcome::{Cause, Report, Trigger};
 use crate::pause::{Pause, Pauses};
 use crate::plan::{PlannedFile, Planner};
-use crate::reload::{Asked, Reloader, Rollback, Triggers};
+use crate::reload::{Asked, Reloader, Rollback, SECOND_LOOK, Triggers};
 use crate::report::{Difference, GenerationInfo, Plan};
 use crate::rule::Rule;
 use crate::schedule::{News, Scheduler};
@@ -119,7 +119,11 @@ impl Rules {
         let bundles = bundles(&context);
         // Read before the files: a marker that is written meanwhile is news.
         let markers = Markers::read(&*context.disk, &roots);
-        let files = Files::read(&*context.disk, &roots);
+        let mut files = Files::read(&*context.disk, &roots);
+        if start::has_vanished(&files, bundles.as_ref()) {
+            triggers.wait(SECOND_LOOK, |triggers: &mut Triggers| triggers.stop.then_some(()));
+            files = Files::read(&*context.disk, &roots);
+        }
         let host = Host {
             limits: context.limits,
             clock: context.clock.clone(),

@@ -23,12 +23,14 @@ use sereno_runtime::queue::Refused;
 use tracing::warn;
 
 use crate::calendar::{Batch, Calendar, Entry, Group};
-use crate::carry::{Fate, fates};
+use crate::carry::{Fate, REMOVED, fates};
 use crate::durable::{GenerationRecord, Missed, Record};
+use crate::evaluate::closed;
 use crate::generation::Generation;
 use crate::health::{Condition, What};
+use crate::instance::RuleState;
 use crate::meta;
-use crate::outbox::{Publish, Update};
+use crate::outbox::Publish;
 use crate::rule::{EditClass, Rule};
 use crate::shared::Shared;
 use crate::slot::Slot;
@@ -78,6 +80,7 @@ impl Scheduler {
     /// are carried over as by a reload.
     pub fn new(shared: Arc<Shared>, before: Option<Arc<Generation>>) -> Self {
         let active = shared.active.load_full();
+        let knows_before = before.is_some();
         let generation = before.unwrap_or_else(|| active.clone());
         let nothing = Calendar::new(generation.clone(), &BTreeMap::new());
         let mut scheduler = Self {
@@ -96,7 +99,7 @@ impl Scheduler {
         } else {
             scheduler.follow(&active);
         }
-        scheduler.forget_unknown();
+        scheduler.forget_unknown(knows_before);
         scheduler
     }
 
@@ -149,11 +152,13 @@ impl Scheduler {
                     let number = self.shared.outbox.number(&heir);
                     moved.push((slot.number(), number));
                     slot.renumber(number);
+                    self.shared.pauses.rename(&id, &heir);
                     self.shared.board.remove(&id);
                     self.shared.board.show(&heir, &slot.record);
                     kept.insert(heir, slot);
                 }
                 Fate::Ends(reason) => {
+                    self.shared.pauses.set(&id, None);
                     self.shared.board.remove(&id);
                     ended.push((slot, before.rules[&id].clone(), reason));
                 }
@@ -210,20 +215,39 @@ impl Scheduler {
     }
 
     /// What was said before a restart about rules that there are not any more, and states that nobody took up.
-    fn forget_unknown(&self) {
+    fn forget_unknown(&self, knows_before: bool) {
         let (shared, generation) = (&self.shared, self.calendar.generation.number);
         let now = shared.host.clock.now();
         let is_gone = |rule: &String| rule != meta::ALL && !self.slots.contains_key(rule.as_str());
         for rule in shared.meta.rules().into_iter().filter(is_gone) {
-            let said = shared.meta.forget(&rule, now, generation);
-            let (firing, notifications) = (said.firing, said.outcome.notifications);
-            let record = shared.meta.record.clone();
-            let update = Update { record, firing, notifications: notifications.len() };
-            shared.outbox.say(now, generation, update, notifications);
+            shared.forget(&rule, now, generation);
         }
-        for rule in shared.left_over() {
-            warn!(%rule, "The state of a rule was kept, but nothing is known of the rule; its alerts are not told of any more.");
+        if !knows_before {
+            for rule in shared.left_over() {
+                warn!(%rule, "The state of a rule was kept, but nothing is known of the rule; its alerts wait for it.");
+            }
+            return;
         }
+        // The last server removed them, and died before it could tell so.
+        for (id, state) in shared.take_left_over() {
+            self.end_left_over(&id, state, now, generation);
+        }
+    }
+
+    fn end_left_over(&self, id: &Arc<str>, mut state: RuleState, now: Timestamp, generation: u64) {
+        let outbox = &self.shared.outbox;
+        let rule = meta::stand_in(id);
+        let instances = state.instances.iter_mut();
+        let told = instances.filter_map(|(labels, it)| closed(&rule, labels, it, now, REMOVED, generation));
+        let record = GenerationRecord {
+            number: generation,
+            at: now,
+            why: REMOVED.to_owned(),
+            dropped: vec![outbox.number(id)],
+            notifications: told.collect(),
+            ..GenerationRecord::default()
+        };
+        outbox.commit(Record::Generation(record), Publish::default());
     }
 
     /// Starts what is due; all that has the same tick and `settle` over one snapshot.

@@ -8,14 +8,14 @@ use sereno_model::Timestamp;
 use sereno_runtime::{Metrics, Queue};
 
 use crate::board::Board;
-use crate::durable::SavedRule;
+use crate::durable::{Record, SavedRule, TickRecord};
 use crate::generation::{Generation, Host};
 use crate::health::What;
 use crate::instance::RuleState;
 use crate::lateness::Lateness;
 use crate::mailbox::Mailbox;
-use crate::meta::{self, Meta};
-use crate::outbox::{Outbox, Update};
+use crate::meta::{self, Meta, Said};
+use crate::outbox::{Outbox, Publish, Update};
 use crate::outcome::Report;
 use crate::pause::Pauses;
 use crate::schedule::News;
@@ -73,12 +73,29 @@ impl Shared {
 
     /// Says something about all rules.
     pub fn say(&self, what: What, holds: bool, words: &str, now: Timestamp, generation: u64) {
-        self.meta.note(meta::ALL, what, holds, words, now, generation, |_, said| {
-            let (firing, notifications) = (said.firing, said.outcome.notifications);
-            let record = self.meta.record.clone();
-            let update = Update { record, firing, notifications: notifications.len() };
-            self.outbox.say(now, generation, update, notifications);
+        self.meta.note(meta::ALL, what, holds, words, now, generation, |state, said| {
+            self.keep_said(state, said, now, generation);
         });
+    }
+
+    /// A rule is gone, and with it what was said about it.
+    pub fn forget(&self, rule: &str, now: Timestamp, generation: u64) {
+        self.meta.forget(rule, now, generation, |state, said| self.keep_said(state, said, now, generation));
+    }
+
+    /// Has what the engine says kept, shown and told outside of the ticks of a rule.
+    fn keep_said(&self, state: &RuleState, mut said: Said, now: Timestamp, generation: u64) {
+        let notifications = said.outcome.notifications.len();
+        let mut record = TickRecord { tick: now, generation, ..TickRecord::default() };
+        record.note(self.outbox.number(&meta::ID.into()), state, &mut said.outcome);
+        let update = Update { record: self.meta.record.clone(), firing: said.firing, notifications };
+        self.outbox.commit(Record::Tick(record), Publish { updates: vec![update], ..Publish::default() });
+    }
+
+    /// The states that survived and that nobody has taken up, for good.
+    pub fn take_left_over(&self) -> BTreeMap<Arc<str>, RuleState> {
+        let left = std::mem::take(&mut *self.recovered.lock().unwrap_or_else(PoisonError::into_inner));
+        left.into_iter().map(|(rule, saved)| (rule, saved.restore())).collect()
     }
 }
 

@@ -38,6 +38,13 @@ pub(crate) struct Beginning {
     pub is_unstored: bool,
 }
 
+/// Whether files that the newest stored generation had are not there: many programs save by removing first, so they are
+/// worth a second look before that is believed.
+pub(crate) fn has_vanished(files: &Files, bundles: Option<&Bundles>) -> bool {
+    let stored = bundles.and_then(|bundles| newest(bundles).0);
+    stored.is_some_and(|stored| !files.vanished_since(&stored.files).is_empty())
+}
+
 /// Decides what to start with. `firing` tells of which rules an alert was left behind.
 pub(crate) fn begin(
     files: Files,
@@ -109,6 +116,7 @@ fn over(
     next_number: u64,
 ) -> Beginning {
     let before = Arc::new(bundle.load(bundle.info.number, host));
+    let files = files.beside(&before.files);
     let mut beginning = Beginning {
         report: Report::of(before.clone(), Trigger::Start.into()),
         before: Some(before.clone()),

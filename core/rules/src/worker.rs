@@ -330,16 +330,10 @@ fn close(shared: &Shared, closing: Closing) {
     }
     drop(kept);
     update.notifications = record.notifications.len();
-    let mut publish = Publish { updates: vec![update], ..Publish::default() };
-    if successor.is_none() {
-        let mut said = shared.meta.forget(&rule.id, at, generation);
-        let notifications = said.outcome.notifications.len();
-        record.notifications.append(&mut said.outcome.notifications);
-        let shown = shared.meta.record.clone();
-        publish.updates.push(Update { record: shown, firing: said.firing, notifications });
-    }
+    let publish = Publish { updates: vec![update], ..Publish::default() };
     shared.outbox.commit(Record::Generation(record), publish);
-    if let Some(successor) = successor {
-        successor.release();
+    match successor {
+        Some(successor) => successor.release(),
+        None => shared.forget(&rule.id, at, generation),
     }
 }

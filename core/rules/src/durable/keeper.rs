@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use super::convert::{nanos, put};
 use super::frame::{Frames, Identity, Role};
-use super::log::{Log, number_of, snapshot_path};
+use super::log::{Log, log_path, number_of, snapshot_path};
 use super::mirror::Mirror;
 use super::record::{Record, SavedRule};
 use super::recover::{self, Found};
@@ -289,7 +289,8 @@ impl Keeper {
         let size_before = log.size();
         let mut next_number = self.mirror.outbox.next_number();
         let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let records = group.iter().map(|commit| &commit.record).chain(confirmed);
+        // Who there is comes first: were the log cut behind the records, a sink that it does not know would count as new.
+        let records = confirmed.iter().chain(group.iter().map(|commit| &commit.record));
         let written = records
             .clone()
             .try_for_each(|record| {
@@ -331,7 +332,9 @@ impl Keeper {
         if self.log.is_some() && !self.snapshot() {
             // Records in it would stand behind a hole.
             if let Some(log) = self.log.take() {
+                let number = log.number;
                 log.end();
+                self.remove_log(number);
             }
         }
         match &self.log {
@@ -350,12 +353,21 @@ impl Keeper {
             Err(error) => {
                 warn!(log = number, %error, "A log of the states of rules cannot be begun.");
                 self.retry_at = self.clock.monotonic() + RETRY_AFTER;
+                self.remove_log(number);
             }
         }
     }
 
+    /// Removes a log that nothing was written to. What cannot be removed is an empty file, which a start reads over.
+    fn remove_log(&self, number: u64) {
+        let _left = self.disk.remove(&log_path(&self.settings.directory, number));
+    }
+
     fn snapshot_is_due(&self) -> bool {
         let Some(log) = &self.log else { return false };
+        if self.clock.monotonic() < self.retry_at {
+            return false;
+        }
         let bytes = self.older_bytes + log.size();
         let age = self.clock.monotonic().saturating_sub(self.snapshot_at);
         let is_old = age >= self.settings.snapshot_after && bytes >= self.settings.snapshot_bytes / 16;

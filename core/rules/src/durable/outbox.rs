@@ -63,9 +63,9 @@ impl Outbox {
             self.waiting.pop_front();
         }
         if self.waiting.len() > self.room {
-            compact(&mut self.waiting, WAITING_MAX);
+            compact(&mut self.waiting, WAITING_MAX - WAITING_MAX / 8);
             // With more instances than that, not every push looks through all of them again.
-            self.room = WAITING_MAX.max(self.waiting.len() * 2);
+            self.room = if self.waiting.len() > WAITING_MAX { self.waiting.len() * 2 } else { WAITING_MAX };
         }
     }
 
