@@ -229,4 +229,25 @@ mod tests {
         confirmations.confirm("unknown", 9);
         assert_eq!(confirmations.read().collect::<Vec<_>>(), [(LOG.into(), 7), ("a".into(), 5)]);
     }
+
+    #[test]
+    fn what_has_no_number_makes_room_like_any_other() {
+        let mut waiting: VecDeque<_> =
+            (0..20).map(|n| outgoing(0, ["a", "b"][n % 2], EventKind::Firing)).collect();
+        assert_eq!((compact(&mut waiting, 5), waiting.len()), (15, 5));
+    }
+
+    #[test]
+    fn what_sinks_are_not_told_overtakes_nothing() {
+        let muted = |number, host| {
+            let plain = outgoing(number, host, EventKind::Reminder);
+            let notification =
+                Notification { suppressed_by: Some("p".into()), ..(*plain.notification).clone() };
+            Outgoing { notification: Arc::new(notification), ..plain }
+        };
+        let mut waiting = VecDeque::from([outgoing(1, "a", EventKind::Firing), muted(2, "a"), muted(3, "a")]);
+        compact(&mut waiting, 1);
+        let numbers: Vec<_> = waiting.iter().map(|outgoing| outgoing.number).collect();
+        assert_eq!(numbers, [1, 3], "the last word that a sink gets, and the newest of the others");
+    }
 }

@@ -230,6 +230,12 @@ impl Keeper {
         self.mirror.rules.iter().filter_map(named).collect()
     }
 
+    /// Who confirms, the log file first.
+    #[cfg(test)]
+    pub fn confirmations(&self) -> impl Iterator<Item = Arc<str>> + '_ {
+        self.confirmations.read().map(|(name, _)| name)
+    }
+
     /// The size of the log that is written.
     #[cfg(test)]
     pub fn log_size(&self) -> u64 {

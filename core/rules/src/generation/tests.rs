@@ -254,3 +254,18 @@ fn an_id_that_cannot_be_read_loses_no_rule() {
     let second = load(files(&[("a.yaml", &FOO.replace("id:", "ib:"))]), &host(), Some(&first));
     assert_eq!(ids(&second), "foo (stale)");
 }
+
+#[test]
+fn a_folder_that_cannot_be_read_costs_nothing() {
+    let script = ("scripts/rules/odd.rhai", "fn check(s) { s.value > 4.0 }");
+    let odd = "rules: [ { id: odd, metric: m, script: odd.rhai, agg: mean, window: 1m } ]";
+    let first = load(files(&[("team/a.yaml", FOO), ("team/b.yaml", odd), script]), &host(), None);
+    let mut gone = files(&[]);
+    for folder in ["team", "scripts"] {
+        gone.unreadable.insert(folder.into(), "permission denied".into());
+    }
+    let gone = gone.beside(&first.files);
+    assert!(gone.vanished_since(&first.files).is_empty(), "nobody has removed anything");
+    let second = load(gone, &host(), Some(&first));
+    assert_eq!(ids(&second), "foo (stale), odd (stale)");
+}

@@ -41,3 +41,30 @@ fn states_go_on_and_nothing_is_told_twice() {
         .collect();
     assert_eq!(ids.len(), 2, "{ids:?}");
 }
+
+/// What the engine has said about a rule ends with the rule, once, and a restart knows that.
+#[test]
+fn what_was_said_about_a_rule_that_is_gone_is_not_said_again() {
+    let script = ("scripts/rules/fails.rhai", "fn check(s) { throw \"always\" }");
+    let other = "  - { id: other, metric: m, by: [], agg: max, window: 10s, every: 10s, limit: 10 }\n";
+    let rules =
+        format!("rules:\n{other}  - {{ id: bad, metric: m, by: [], script: fails.rhai, every: 10s }}\n");
+    let mut story = Story::new(&rules, &[script]);
+    story.sample("m", -5.0, 1.0);
+    for second in [0.0, 10.0, 20.0] {
+        story.go_to(second, 2);
+    }
+    story.bench.until("the word", |bench| bench.told("sereno.rules", EventKind::Firing) == 1);
+    std::fs::write(story.bench.path("rules/all.yaml"), format!("rules:\n{other}")).unwrap();
+    story.bench.until("the end", |bench| bench.told("sereno.rules", EventKind::Closed) == 1);
+    story.bench.seen.clear();
+    let mut story = story.restart();
+    story.go_to(30.0, 1);
+    story.bench.until("the journal", |bench| bench.metric("queue_depth{queue=\"rules_journal\"}") == 0.0);
+    // What was told before and that nobody confirmed is sent again; nothing else is, and nothing stands any more.
+    let again = story.bench.told("sereno.rules", EventKind::Closed);
+    assert!(again <= 1, "told {again} times");
+    let names: std::collections::BTreeSet<_> = story.bench.seen.iter().map(|told| &told.event_id).collect();
+    assert_eq!(names.len(), story.bench.seen.len(), "each once");
+    assert!(story.bench.rules.alerts().is_empty());
+}

@@ -96,6 +96,7 @@ fn a_log_can_end_at_any_byte() {
         let record = run.matches(&keeper).unwrap_or_else(|| panic!("cut at {end}: states that never were"));
         assert!(record >= before, "a longer log knows less: {record} after {before} at {end}");
         assert_eq!(unconfirmed(&keeper), run.told[..record].concat(), "cut at {end}");
+        assert!(!is_lost_for_somebody(&keeper), "cut at {end}: nobody has confirmed anything");
         before = record;
     }
     assert_eq!(before, run.told.len());

@@ -338,6 +338,15 @@ pub(super) fn unconfirmed(keeper: &Keeper) -> Vec<String> {
     keeper.mirror.outbox.unconfirmed().iter().map(|outgoing| outgoing.event_id.clone()).collect()
 }
 
+/// Whether the log file, or any of the sinks, is known to have what nobody can have got yet.
+pub(super) fn is_lost_for_somebody(keeper: &Keeper) -> bool {
+    let sinks: Vec<_> = keeper.confirmations().skip(1).collect();
+    let lacks = |outgoing: &sereno_model::Outgoing| {
+        outgoing.lacking.log() && sinks.iter().all(|sink| outgoing.lacking.sink(sink))
+    };
+    !keeper.mirror.outbox.unconfirmed().iter().all(lacks)
+}
+
 /// A state, for tests that need just one.
 pub(super) fn instance() -> SavedInstance {
     let mut instance = SavedInstance { value: Some(0.5), ..SavedInstance::default() };
